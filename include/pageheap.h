@@ -119,10 +119,16 @@ struct ph_os_ops {
 	/** Reserved to prepared.  Returns 0 or an errno value. */
 	int (*commit)(void *ctx, void *addr, size_t nbytes);
 
-	/** Prepared to ready; may be NULL.  Returns 0 or an errno value. */
+	/**
+	 * Prepared to ready; may be NULL.  Parts of the range may be ready
+	 * already.  Returns 0 or an errno value.
+	 */
 	int (*use)(void *ctx, void *addr, size_t nbytes);
 
-	/** Ready to prepared: gives memory back.  Returns 0 or an errno. */
+	/**
+	 * Ready to prepared: gives memory back.  Parts of the range may be
+	 * prepared already.  Returns 0 or an errno value.
+	 */
 	int (*release)(void *ctx, void *addr, size_t nbytes);
 
 	/** Anything to none.  Returns 0 or an errno value. */
