@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# The tiers of checks: each builds one configuration and runs the tests that
+# make sense in it.  Sourced after lib.sh by scripts/test and .ci/run.
+
+# tier PRESET NAME-OF-TESTS CTEST-OPTION... -- CMAKE-OPTION...
+tier() {
+	local preset=$1 ctest_options=()
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		ctest_options+=("$1")
+		shift
+	done
+	[ $# -eq 0 ] || shift
+	if ! build "$preset" "$@"; then
+		fail "$preset: does not build"
+		return 1
+	fi
+	count_ctest "$preset" "build/$preset" "${ctest_options[@]}"
+}
+
+tier_release() { tier release -L core -- -DPH_BUILD_TESTS=ON; }
+tier_dev() { tier dev -L core; }
+
+# Sanitizers: the suites that run inside one process of ours.
+in_process='^(unit|prop|oom|death|stress|fuzz|trace)\.'
+
+tier_asan() {
+	tier asan -L core -R "$in_process" -- -DPH_TEST_TIMEOUT=240
+}
+
+tier_tsan() {
+	tier tsan -L core -R "$in_process" -- -DPH_TEST_TIMEOUT=240
+}
+
+# Both compilers, warnings as errors, all targets.
+build_werror() {
+	local cc=$1 dir=build/werror-$1
+	run_quiet "$dir.log" cmake -S . -B "$dir" -DCMAKE_C_COMPILER="$cc" \
+		-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPH_WERROR=ON \
+		-DPH_NO_UNDEFINED=ON &&
+		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS" &&
+		run_quiet "$dir.log" cmake -S . -B "$dir" -DPH_DEBUG=ON &&
+		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS"
+}
+
+tier_werror() {
+	check "gcc without warnings, release and debug" build_werror gcc
+	check "clang without warnings, release and debug" build_werror clang
+}
+
+tier_clang() {
+	if build_werror clang; then
+		pass
+	else
+		fail "clang: warnings or errors"
+		return
+	fi
+	count_ctest clang build/werror-clang -L core
+}
+
+# valgrind replaces malloc in the program it runs, so malloc/ is left out; a
+# test that valgrind cannot run says so by its name in tests/valgrind.skip.
+tier_valgrind() {
+	local program name status=0 options
+	options=(--error-exitcode=99 --leak-check=full --quiet
+		--errors-for-leak-kinds=definite --trace-children=no
+		--suppressions=tests/valgrind.supp)
+	[ -d build/dev/tests ] || build dev || {
+		fail "valgrind: dev does not build"
+		return
+	}
+	for program in build/dev/tests/unit.*; do
+		name=$(basename "$program")
+		[ -f "$program" ] && [ -x "$program" ] || continue
+		case $name in unit.malloc.*) continue ;; esac
+		if grep -qsx "$name" tests/valgrind.skip; then
+			skip "valgrind: $name (listed in tests/valgrind.skip)"
+			continue
+		fi
+		# CK_FORK=no: one process, so that valgrind sees the tests.
+		if run_quiet "build/valgrind/$name.log" env CK_FORK=no \
+			PH_VALGRIND=1 CK_DEFAULT_TIMEOUT=600 timeout 600 \
+			valgrind "${options[@]}" "$program"; then
+			pass
+		else
+			fail "valgrind: $name"
+			status=1
+		fi
+	done
+	return $status
+}
+
+# tier_fuzz RUNS: every fuzzer for that many inputs.
+tier_fuzz() {
+	tier fuzz -R '^fuzz\.' -- -DPH_FUZZ_RUNS="$1" -DPH_TEST_TIMEOUT=900
+}
+
+tier_aarch64() {
+	local dir=build/aarch64
+	say "building aarch64"
+	if ! run_quiet build/aarch64-sysroot.log scripts/aarch64-sysroot; then
+		fail "aarch64: no system root"
+		return 1
+	fi
+	if ! run_quiet $dir.log cmake -S . -B $dir \
+		-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake \
+		-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPH_DEBUG=ON \
+		-DPH_TEST_TIMEOUT=240 ||
+		! run_quiet $dir.log cmake --build $dir -j "$JOBS"; then
+		fail "aarch64: does not build"
+		return 1
+	fi
+	count_ctest aarch64 $dir -L core -R '^(unit|prop|oom|trace|fuzz)\.'
+}
+
+# The long tests of the release build: real programs, large inputs.
+tier_long() {
+	if ! grep -q 'PH_BUILD_TESTS:BOOL=ON' build/release/CMakeCache.txt; then
+		build release -DPH_BUILD_TESTS=ON || {
+			fail "long tests: release does not build"
+			return 1
+		}
+	fi
+	if ctest --test-dir build/release -N -L long | grep -q 'Tests: 0'; then
+		skip "long tests: there are none"
+		return
+	fi
+	count_ctest long build/release -L long
+}
