@@ -20,7 +20,8 @@ if(PH_MALLOC_OBJECT)
 	install(FILES "${PH_MALLOC_OBJECT}"
 		DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()
-install(FILES "${PROJECT_SOURCE_DIR}/include/pageheap.h"
+file(GLOB ph_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/*.h")
+install(FILES ${ph_headers}
 	DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 
 install(EXPORT pageheap-targets NAMESPACE pageheap::
