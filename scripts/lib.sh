@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # the package lists are used by those who source
 #
 # What scripts/test, scripts/demo and .ci/run share: installing packages,
 # building a preset, running checks and adding up their results.
@@ -204,10 +205,11 @@ check() {
 
 # stage NAME FUNCTION: runs it and prints its seconds.
 stage() {
-	local name=$1 begun=$SECONDS
+	local name=$1 begun=$SECONDS status=0
 	shift
-	"$@"
+	"$@" || status=$?
 	printf -- '-- %s: %d s\n' "$name" $((SECONDS - begun))
+	return $status
 }
 
 # Prints what failed and what was skipped, then the line that counts.

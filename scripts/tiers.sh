@@ -129,3 +129,45 @@ tier_long() {
 	fi
 	count_ctest long build/release -L long
 }
+
+# ---------------------------------------------------------------------------
+# Reading, not running
+
+c_files() { git ls-files 'src/*.[ch]' 'include/*.h' 'tools/*.[ch]' \
+	'tests/*.[ch]' 'bench/*.[ch]' 'examples/*.[ch]'; }
+
+shell_files() {
+	git grep -lE '^#!.*(bash|/sh)' -- scripts .ci tests tools bench docs
+	git ls-files 'scripts/*.sh'
+}
+
+lint_format() { c_files | xargs clang-format --dry-run -Werror; }
+
+# Our own files; tests only where they are compiled (the compilation database
+# has no entry for consumers and preload programs).
+lint_tidy() {
+	[ -f build/werror-clang/compile_commands.json ] ||
+		build_werror clang || return 1
+	c_files | grep -E '^(src|tools)/.*\.c$' |
+		xargs -P "$JOBS" -n 4 clang-tidy -p build/werror-clang --quiet
+}
+
+lint_cppcheck() {
+	c_files | grep -E '^(src|tools|bench)/.*\.c$' |
+		xargs cppcheck --quiet --std=c11 --inline-suppr -j "$JOBS" \
+			--enable=warning,performance,portability \
+			--suppressions-list=scripts/cppcheck.supp \
+			--error-exitcode=1 -Isrc -Iinclude -D__x86_64__ \
+			-D__GNUC__ -D__linux__
+}
+
+lint_shell() { shell_files | sort -u | xargs shellcheck -x -S warning; }
+
+tier_lint() {
+	check "layers" scripts/check-layers
+	check "layers, self-test" scripts/check-layers --self-test
+	check "clang-format" lint_format
+	check "clang-tidy" lint_tidy
+	check "cppcheck" lint_cppcheck
+	check "shellcheck" lint_shell
+}
