@@ -173,6 +173,15 @@ struct ph_heap_options {
 	 * chunks; 0: no bound.  A request beyond it fails with ENOMEM.
 	 */
 	size_t max_bytes;
+
+	/**
+	 * Source of metadata, which is always touched; NULL: this operating
+	 * system.  Its memory must read as zero (PH_OS_ZEROES).
+	 */
+	const struct ph_os_ops *meta_os;
+
+	/** First argument of the calls of meta_os. */
+	void *meta_os_ctx;
 };
 
 /** Place the heap at predictable addresses (for debugging and tests). */

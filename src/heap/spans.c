@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spans: runs of pages with a descriptor.
+ *
+ * Making one takes, in this order, a descriptor and a bitmap (metadata), the
+ * pages, and the entries of the page map; each step undoes the ones before it
+ * when it fails.  The state is stored last.  Freeing goes the other way round:
+ * the state first, under the lock, so that of two threads that free the same
+ * span one finds it dead.
+ *
+ * Bitmaps of up to 64 objects are a word inside the descriptor; others come
+ * from pools of 2, 4, 8 and 16 words.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "heap/heap.h"
+#include "heap/report.h"
+
+static enum page_kind kind_of(enum span_state state)
+{
+	return state == SPAN_SMALL ? PAGES_SMALL : PAGES_LARGE;
+}
+
+/* The pool whose bitmaps hold this many words, more than one. */
+static struct meta_pool *bitmap_pool(struct ph_heap *heap, size_t words)
+{
+	unsigned i = log2_ceil(words) - 1;
+
+	ph_assert(i < HEAP_BITMAP_POOLS);
+	return &heap->bitmap_pools[i];
+}
+
+uint64_t *ph__span_bitmap_alloc(struct ph_heap *heap, const struct ph_span *s)
+{
+	return ph__pool_alloc_zeroed(bitmap_pool(heap, span_bitmap_words(s)));
+}
+
+void ph__span_bitmap_free(struct ph_heap *heap, const struct ph_span *s,
+			  uint64_t *bits)
+{
+	if (bits && bits != &s->alloc_word && bits != &s->mark_word)
+		ph__pool_free(bitmap_pool(heap, span_bitmap_words(s)), bits);
+}
+
+/* A descriptor with everything but its pages.  NULL: no memory. */
+static struct ph_span *span_make(struct ph_heap *heap,
+				 const struct span_shape *shape)
+	PH_REQUIRES(heap->lock)
+{
+	struct ph_span *s = ph__pool_alloc(&heap->span_pool);
+
+	if (!s)
+		return NULL;
+	/* Stale readers may look: dead, and fields they read atomically. */
+	ph_store_relaxed(&s->base, 0);
+	ph_store_relaxed(&s->npages, shape->npages);
+	s->heap = heap;
+	s->elem_size = shape->elem_size;
+	s->div_magic = shape->div_magic;
+	s->nelems = shape->nelems;
+	s->size_class = shape->size_class;
+	s->on_list = SPAN_ON_NONE;
+	s->nalloc = 0;
+	s->hint_word = 0;
+	s->sweep_gen = heap->sweep_gen;
+	list_init(&s->link);
+	s->mark_bits = NULL;
+	s->alloc_word = 0;
+	s->mark_word = 0;
+	s->user = 0;
+	s->alloc_bits = &s->alloc_word;
+	if (span_bitmap_words(s) > 1) {
+		s->alloc_bits = ph__span_bitmap_alloc(heap, s);
+		if (!s->alloc_bits) {
+			ph__pool_free(&heap->span_pool, s);
+			return NULL;
+		}
+	}
+	return s;
+}
+
+/* Gives the descriptor and its bitmaps back. */
+static void span_unmake(struct ph_heap *heap, struct ph_span *s)
+	PH_REQUIRES(heap->lock)
+{
+	ph__span_bitmap_free(heap, s, s->alloc_bits);
+	ph__span_bitmap_free(heap, s, s->mark_bits);
+	s->alloc_bits = NULL;
+	s->mark_bits = NULL;
+	ph__pool_free(&heap->span_pool, s);
+}
+
+struct ph_span *ph__span_alloc(struct ph_heap *heap,
+			       const struct span_shape *shape)
+{
+	enum page_kind kind = kind_of(shape->state);
+	struct heap_run run = {0};
+	struct ph_span *s;
+
+	heap_lock(heap);
+	s = span_make(heap, shape);
+	if (s) {
+		run = ph__pages_take(heap, shape->npages, shape->align, kind);
+		if (!run.addr) {
+			span_unmake(heap, s);
+			s = NULL;
+		} else {
+			gauge_add(&heap->gauges->spans, 1);
+		}
+	}
+	heap_unlock(heap);
+	if (!s) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (!ph__pages_ready(heap, &run, shape->npages, kind)) {
+		heap_lock(heap);
+		gauge_sub(&heap->gauges->spans, 1);
+		span_unmake(heap, s);
+		heap_unlock(heap);
+		return NULL;
+	}
+	ph_store_relaxed(&s->base, run.addr);
+	s->zeroed = run.zeroed;
+	ph__pagemap_set_span(heap->pagemap, s);
+	span_publish(s, shape->state);
+	return s;
+}
+
+bool ph__span_free(struct ph_heap *heap, struct ph_span *s,
+		   enum span_state state, uintptr_t base)
+{
+	bool ok;
+
+	heap_lock(heap);
+	ok = span_state(s) == state && (base == 0 || s->base == base) &&
+	     s->heap == heap;
+	if (ok) {
+		span_publish(s, SPAN_DEAD);
+		ph__pages_give(heap, s->base, s->npages, kind_of(state));
+		gauge_sub(&heap->gauges->spans, 1);
+		span_unmake(heap, s);
+	}
+	heap_unlock(heap);
+	return ok;
+}
+
+bool ph__span_resize(struct ph_heap *heap, struct ph_span *s, size_t npages)
+{
+	size_t old = s->npages;
+	struct heap_run run = {0};
+
+	heap_lock(heap);
+	if (npages < old) {
+		ph_store_relaxed(&s->npages, npages);
+		ph__pages_give(heap, s->base + (npages << PH_PAGE_SHIFT),
+			       old - npages, PAGES_LARGE);
+		heap_unlock(heap);
+		return true;
+	}
+	run = ph__pages_take_at(heap, s->base + (old << PH_PAGE_SHIFT),
+				npages - old, PAGES_LARGE);
+	heap_unlock(heap);
+	if (!run.addr ||
+	    !ph__pages_ready(heap, &run, npages - old, PAGES_LARGE))
+		return false;
+	/* The entries lead to the span before it says it is that long. */
+	ph__pagemap_extend_span(heap->pagemap, s, npages);
+	ph_store_relaxed(&s->npages, npages);
+	return true;
+}
+
+/* The span whose first page is at addr, or NULL. */
+static struct ph_span *span_starting_at(const struct ph_heap *heap,
+					uintptr_t addr)
+{
+	struct ph_span *s = pagemap_span_at(heap->pagemap, addr);
+
+	return s && s->base == addr && s->heap == heap ? s : NULL;
+}
+
+int ph__spans_visit(struct ph_heap *heap,
+		    int (*visit)(void *ctx, struct ph_span *s), void *ctx)
+{
+	const struct addr_ranges *grown = &heap->pages.grown;
+
+	for (size_t i = 0; i < grown->count; i++) {
+		uintptr_t a = grown->range[i].base;
+
+		while (a < grown->range[i].limit) {
+			struct ph_span *s = span_starting_at(heap, a);
+			int stop;
+
+			if (!s) {
+				a += PH_PAGE_SIZE;
+				continue;
+			}
+			a += span_nbytes(s);
+			stop = visit(ctx, s);
+			if (stop)
+				return stop;
+		}
+	}
+	return 0;
+}
+
+/* ---- public ---- */
+
+struct ph_span *ph_span_alloc(struct ph_heap *heap, size_t npages, size_t align)
+{
+	struct span_shape shape = {.npages = npages,
+				   .align = align ? align : PH_PAGE_SIZE,
+				   .state = SPAN_USER};
+
+	if (npages == 0 || !is_pow2(shape.align)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return ph__span_alloc(heap, &shape);
+}
+
+void ph_span_free(struct ph_heap *heap, struct ph_span *span)
+{
+	uintptr_t base;
+
+	if (!span)
+		return;
+	base = ph_load_relaxed(&span->base);
+	if (!ph__span_free(heap, span, SPAN_USER, 0))
+		ph__report_pointer(heap, "invalid free of span at",
+				   (void *)base);
+}
+
+struct ph_span *ph_span_of(struct ph_heap *heap, const void *addr)
+{
+	struct ph_span *s = pagemap_span_at(heap->pagemap, (uintptr_t)addr);
+
+	return s && s->heap == heap ? s : NULL;
+}
+
+void *ph_span_base(const struct ph_span *span)
+{
+	return (void *)span->base;
+}
+
+size_t ph_span_npages(const struct ph_span *span)
+{
+	return span->npages;
+}
+
+size_t ph_span_elem_size(const struct ph_span *span)
+{
+	if (span_state(span) == SPAN_LARGE)
+		return span_nbytes(span);
+	return span->elem_size;
+}
+
+size_t ph_span_nelems(const struct ph_span *span)
+{
+	return span->nelems;
+}
+
+int ph_span_zeroed(const struct ph_span *span)
+{
+	return span->zeroed;
+}
+
+uintptr_t ph_span_user(const struct ph_span *span)
+{
+	return span->user;
+}
+
+void ph_span_set_user(struct ph_span *span, uintptr_t value)
+{
+	span->user = value;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads and their caches.
+ *
+ * A thread has, for each heap it uses, a struct tcache: one magazine (an array
+ * of object pointers) for each size class.  The owner works on its magazines
+ * without any lock or atomic read-modify-write.
+ *
+ * The fast path's view of a thread is one thread-local struct thread_state:
+ *
+ *	main	  cache of the primary heap (the drop-in's), or an empty one
+ *	recent	  cache of the heap with id recent_id, used last by ph_malloc()
+ *		  and ph_free()
+ *	busy	  1 while the thread works on magazines
+ *
+ * Taking a cache from its owner (to empty idle magazines, for malloc_trim, for
+ * an exact out-of-memory) must not make the owner's fast path dearer.  It is
+ * asymmetric: the owner stores busy = 1, then loads main (or recent); the
+ * taker, holding the heap's caches lock, replaces main by the empty cache (or
+ * clears recent_id), makes every running thread pass a full barrier
+ * (membarrier), then waits until busy is 0.  Either the owner's load came
+ * before the barrier, then so did its store of busy, and the taker waits; or
+ * it comes after, and the owner finds the empty cache, enters its slow path
+ * and waits for the caches lock.  An owner that waits for that lock has set
+ * busy to 0.  Where membarrier is denied, nobody's cache is taken; instead
+ * flush_wanted asks each owner to empty its own in its next slow path.
+ *
+ * The empty cache has no capacity and no objects, so that the fast path needs
+ * no test for threads that have no cache yet, or no longer: every operation on
+ * it goes the slow way.
+ *
+ * After the thread's destructor has run (dead = 1) it never gets a cache
+ * again; its slow path works on single objects under the central's lock.
+ */
+#ifndef PH_OBJECT_THREAD_H
+#define PH_OBJECT_THREAD_H
+
+#include "base/atomic.h"
+#include "base/list.h"
+#include "object/central.h"
+#include "object/size_class.h"
+
+struct objects;
+struct thread;
+
+/*
+ * slots[-4 .. -1] exist and hold NULL, so that a look at the four newest
+ * entries needs no bounds check.  The owner stores the slot, then the count:
+ * whoever sees the count (a forked child, a taker) finds the slot filled.
+ */
+struct magazine {
+	void **slots;
+	uint32_t count;
+	uint32_t capacity;
+};
+
+#define MAGAZINE_GUARD_SLOTS 4
+
+struct tcache {
+	struct magazine magazines[PH_NUM_CLASSES]; /* owner; taker */
+	struct ph_heap *heap;
+	struct objects *objects;
+	struct thread *thread;
+	struct list link;		/* of objects->caches; caches lock */
+	size_t capacity_bytes;		/* sum of capacity * size; owner */
+	uint32_t flush_wanted;		/* atomic: owner empties itself soon */
+	uint8_t misses[PH_NUM_CLASSES]; /* since the capacity grew; owner */
+};
+
+struct thread_state {
+	struct tcache *main;   /* atomic: owner and takers */
+	uint32_t busy;	       /* atomic: owner stores, takers load */
+	uint32_t dead;	       /* owner */
+	uint64_t recent_id;    /* atomic; 0: none */
+	struct tcache *recent; /* owner */
+	struct thread *thread; /* owner; NULL until the first cache */
+};
+
+/* Which cache a thread has for which heap; stale for heaps that are gone. */
+struct thread_entry {
+	uint64_t heap_id; /* 0: free */
+	struct tcache *cache;
+};
+
+struct thread {
+	struct thread_state *state;   /* where takers find it */
+	struct thread_entry *entries; /* open addressing; owner */
+	size_t nentries;	      /* used, stale ones included */
+	size_t capacity;	      /* a power of two */
+	uint32_t id;		      /* the kernel's thread id */
+};
+
+extern __thread struct thread_state ph__thread_state PH_TLS_INITIAL_EXEC
+	PH_HIDDEN;
+
+/* The cache that holds nothing and takes nothing. */
+extern struct tcache ph__empty_cache PH_HIDDEN;
+
+/*
+ * The owner's bracket round work on its magazines.  The compiler must not
+ * move the loads of main or recent_id above the store; the processor may, see
+ * above.
+ */
+static inline void thread_enter(struct thread_state *t)
+{
+	/* Relaxed: the taker's membarrier is the fence for both sides. */
+	ph_store_relaxed(&t->busy, 1);
+	ph_compiler_barrier();
+}
+
+static inline void thread_leave(struct thread_state *t)
+{
+	/* Release: the taker that sees 0 sees the magazines as left. */
+	ph_store_release(&t->busy, 0);
+}
+
+/* The newest object of a magazine, or NULL. */
+static inline void *magazine_pop(struct magazine *m)
+{
+	uint32_t n = m->count;
+	void *p;
+
+	if (ph_unlikely(n == 0))
+		return NULL;
+	p = m->slots[n - 1];
+	/* Relaxed: a child of fork may lose the object, not get it twice. */
+	ph_store_relaxed(&m->count, n - 1);
+	return p;
+}
+
+/* Is p among the four newest objects of the magazine? */
+static inline bool magazine_has_recent(const struct magazine *m, const void *p)
+{
+	void *const *top = m->slots + m->count;
+
+	return top[-1] == p || top[-2] == p || top[-3] == p || top[-4] == p;
+}
+
+static inline void magazine_push(struct magazine *m, void *p)
+{
+	uint32_t n = m->count;
+
+	ph_store_relaxed(&m->slots[n], p);
+	/* Release: slot before count, see struct magazine. */
+	ph_store_release(&m->count, n + 1);
+}
+
+/*
+ * The calling thread's cache of the heap, made if need be.  NULL when the
+ * thread is dead or there is no memory for a cache: the caller then works on
+ * the central.  Not called between thread_enter() and thread_leave().
+ */
+struct tcache *ph__thread_cache(struct ph_heap *heap);
+
+/* Empties the calling thread's cache of the heap, if there is one. */
+void ph__thread_flush_own(struct ph_heap *heap);
+
+/* Empties every thread's cache of the heap; see ph_heap_flush(). */
+void ph__thread_flush_all(struct ph_heap *heap);
+
+/* Frees the heap's caches, whose objects are not given back. */
+void ph__thread_forget_heap(struct ph_heap *heap);
+
+/* Sums of what lies in magazines.  The caller holds the caches lock. */
+void ph__thread_count_cached(struct objects *o, uint64_t *nobjects,
+			     uint64_t *nbytes);
+
+/* Fills / empties a magazine of a cache by one batch.  Owner, in a bracket. */
+size_t ph__tcache_refill(struct tcache *tc, unsigned size_class);
+void ph__tcache_make_room(struct tcache *tc, unsigned size_class);
+
+/* In the forked child: gives the caches of threads that do not exist back. */
+void ph__thread_after_fork_child(void);
+
+/* Makes the key whose destructor empties a thread's caches.  Once. */
+void ph__thread_init(void);
+
+#endif
