@@ -79,6 +79,7 @@
 #define PH_REQUIRES(l) PH_TSA(requires_capability(l))
 #define PH_ACQUIRE(l) PH_TSA(acquire_capability(l))
 #define PH_RELEASE(l) PH_TSA(release_capability(l))
+#define PH_TRY_ACQUIRE(l) PH_TSA(try_acquire_capability(1, l))
 #define PH_EXCLUDES(l) PH_TSA(locks_excluded(l))
 #define PH_NO_THREAD_SAFETY PH_TSA(no_thread_safety_analysis)
 

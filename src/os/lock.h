@@ -92,7 +92,8 @@ static inline void lock_acquire_same_rank(struct ph_lock *l)
 }
 
 /* Takes the lock if nobody holds it. */
-static inline bool lock_try_acquire(struct ph_lock *l) PH_NO_THREAD_SAFETY
+static inline bool lock_try_acquire(struct ph_lock *l)
+	PH_TRY_ACQUIRE(l) PH_NO_THREAD_SAFETY
 {
 	uint32_t free_word = 0;
 
@@ -102,10 +103,18 @@ static inline bool lock_try_acquire(struct ph_lock *l) PH_NO_THREAD_SAFETY
 	return true;
 }
 
-static inline void lock_release(struct ph_lock *l)
-	PH_RELEASE(l) PH_NO_THREAD_SAFETY
+/*
+ * For fork's handlers, which hold every lock of the process at once: as
+ * acquire and release, outside the order of ranks.  Only one thread at a time
+ * may be doing so (it holds the registry's lock first).
+ */
+static inline void lock_hold_for_fork(struct ph_lock *l) PH_NO_THREAD_SAFETY
 {
-	ph__lock_rank_pop(l);
+	lock_acquire_word(l);
+}
+
+static inline void lock_release_word(struct ph_lock *l)
+{
 	if (ph_unlikely(l->nested != 0)) {
 		l->nested--;
 		return;
@@ -113,6 +122,18 @@ static inline void lock_release(struct ph_lock *l)
 	/* Release: publishes what was written under the lock. */
 	if (ph_unlikely(ph_exchange_release(&l->word, 0) == 2))
 		ph__lock_wake(l);
+}
+
+static inline void lock_release(struct ph_lock *l)
+	PH_RELEASE(l) PH_NO_THREAD_SAFETY
+{
+	ph__lock_rank_pop(l);
+	lock_release_word(l);
+}
+
+static inline void lock_unhold_after_fork(struct ph_lock *l) PH_NO_THREAD_SAFETY
+{
+	lock_release_word(l);
 }
 
 /* Is the lock held by anybody?  For assertions only. */
