@@ -18,6 +18,9 @@ if command -v ninja >/dev/null 2>&1; then
 fi
 JOBS=${JOBS:-$(nproc)}
 
+# What ctest is run under; see fixed_addresses in tiers.sh.
+RUNNER=()
+
 PKGS_BUILD="gcc libc6-dev cmake ninja-build pkg-config zlib1g-dev"
 PKGS_TEST="$PKGS_BUILD g++ clang check python3 git"
 # Programs that the preload tests run on the heap.
@@ -153,7 +156,7 @@ count_ctest() {
 	mkdir -p build
 	rm -f "$junit"
 	say "testing $name"
-	ctest --test-dir "$dir" --output-on-failure -j "$JOBS" \
+	"${RUNNER[@]}" ctest --test-dir "$dir" --output-on-failure -j "$JOBS" \
 		--no-tests=error --output-junit "$junit" "$@" </dev/null \
 		>"build/$name.ctest.log" 2>&1 ||
 		sed -n '/^ *Start/d; p' "build/$name.ctest.log" |
