@@ -24,8 +24,8 @@
 /* The search address of a heap that is known to be full. */
 #define PAGE_SEARCH_NONE UINTPTR_MAX
 
-/* Powers of two for which a lower bound of the first fit is remembered. */
-#define PAGE_ALLOC_HINTS 10
+/* Powers of two of pages for which a bound of the first fit is remembered. */
+#define PAGE_ALLOC_FITS 10
 
 struct meta;
 
@@ -44,22 +44,24 @@ struct page_range {
 /*
  * All fields may be read by the owner; total_pages, in_use_pages and
  * scavenged_pages also without the lock, by relaxed loads, as a rough picture.
- * Free dirty pages are total - in_use - scavenged.
+ * Free dirty pages are total - in_use - scavenged.  Must not be moved.
  */
 struct page_alloc {
-	uintptr_t search;	/* no free page lies below; or SEARCH_NONE */
-	struct page_root root;	/* regions by address */
-	struct scav_index scav; /* where free dirty pages may lie */
-	size_t total_pages;	/* ever grown */
-	size_t in_use_pages;	/* handed out or in page caches or in flight */
-	size_t scavenged_pages; /* free, and without memory */
+	uintptr_t search;	  /* no free page below; or PAGE_SEARCH_NONE */
+	size_t none_pages;	  /* no run of so many free pages exists */
+	struct page_root root;	  /* regions by address */
+	struct scav_index scav;	  /* where free dirty pages may lie */
+	size_t total_pages;	  /* ever grown */
+	size_t in_use_pages;	  /* handed out, in page caches, in flight */
+	size_t scavenged_pages;	  /* free, and without memory */
 	struct addr_ranges grown; /* every range ever grown */
 	struct meta *meta;
 	/*
-	 * fit[k], k >= 1: no run of 2^k free pages starts below.  Lowered by
-	 * whatever frees pages, raised by searches.
+	 * fit[k], k >= 1: no longest possible run of free pages that has at
+	 * least 2^k of them starts below.  Lowered by whatever frees pages,
+	 * raised by searches; fit[0] is not used, `search` serves.
 	 */
-	uintptr_t fit[PAGE_ALLOC_HINTS];
+	uintptr_t fit[PAGE_ALLOC_FITS];
 };
 
 /* Prepares an empty allocator; takes no memory, cannot fail. */

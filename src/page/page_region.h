@@ -63,6 +63,7 @@ struct page_root {
 	size_t base;		     /* index of the region of window[0] */
 	size_t count;		     /* entries */
 	struct page_region *lowest;  /* head of the list by address; or NULL */
+	size_t num_regions;
 };
 
 static inline struct page_region *page_root_find(const struct page_root *root,
@@ -72,6 +73,39 @@ static inline struct page_region *page_root_find(const struct page_root *root,
 
 	return ph_likely(i < root->count) ? root->window[i] : NULL;
 }
+
+/* The region at the index, or else the next above that exists; or NULL. */
+struct page_region *ph__page_root_find_ge(const struct page_root *root,
+					  size_t index);
+
+struct meta;
+
+/*
+ * Adding regions takes two steps, so that a caller can prepare other things in
+ * between and still change nothing when one of them fails.
+ */
+struct page_root_plan {
+	struct page_region *fresh;   /* new regions, highest first */
+	struct page_region **window; /* a larger table; or NULL: it will do */
+	size_t base;
+	size_t count;
+};
+
+/*
+ * Takes the metadata for every missing region from index first to last.
+ * Returns 0 or ENOMEM; nothing has changed then.
+ */
+PH_MUST_USE int ph__page_root_prepare(const struct page_root *root,
+				      struct meta *meta, size_t first,
+				      size_t last, struct page_root_plan *plan);
+
+/* Carries the plan out, or gives what it took back. */
+void ph__page_root_apply(struct page_root *root, struct meta *meta,
+			 struct page_root_plan *plan);
+void ph__page_root_abandon(struct meta *meta, struct page_root_plan *plan);
+
+/* Gives every region and the table back. */
+void ph__page_root_destroy(struct page_root *root, struct meta *meta);
 
 /* The summary of entry i of a level; i counts from the region's start. */
 static inline struct page_sum *page_region_sum(struct page_region *r,
