@@ -75,9 +75,10 @@ tier_clang() {
 }
 
 # valgrind replaces malloc in the program it runs, so malloc/ is left out; a
-# test that valgrind cannot run says so by its name in tests/valgrind.skip.
+# test that valgrind cannot run is named, with the reason, in
+# tests/valgrind.skip.
 tier_valgrind() {
-	local program name status=0 options
+	local program name reason status=0 options
 	options=(--error-exitcode=99 --leak-check=full --quiet
 		--errors-for-leak-kinds=definite --trace-children=no
 		--suppressions=tests/valgrind.supp)
@@ -90,8 +91,9 @@ tier_valgrind() {
 		sed -n 's/^ *Test *#[0-9]*: //p'); do
 		program=build/dev/tests/$name
 		case $name in unit.malloc.*) continue ;; esac
-		if grep -qsx "$name" tests/valgrind.skip; then
-			skip "valgrind: $name (listed in tests/valgrind.skip)"
+		reason=$(grep "^$name: " tests/valgrind.skip)
+		if [ -n "$reason" ]; then
+			skip "valgrind: $reason"
 			continue
 		fi
 		# CK_FORK=no: one process, so that valgrind sees the tests.
