@@ -208,6 +208,10 @@ PH_MUST_USE uint64_t *ph__span_bitmap_alloc(struct ph_heap *heap,
 void ph__span_bitmap_free(struct ph_heap *heap, const struct ph_span *s,
 			  uint64_t *bits) PH_REQUIRES(heap->lock);
 
+/* The lowest span in use whose first page is at addr or above, or NULL. */
+struct ph_span *ph__span_next(struct ph_heap *heap, uintptr_t addr)
+	PH_REQUIRES(heap->lock);
+
 /*
  * Calls visit for each span in use, ascending, until it returns other than 0;
  * returns that.  The heap lock keeps spans from coming and going.

@@ -44,6 +44,18 @@ void ph__span_bitmap_free(struct ph_heap *heap, const struct ph_span *s,
 		ph__pool_free(bitmap_pool(heap, span_bitmap_words(s)), bits);
 }
 
+/* Counts large objects in and out. */
+static void book_large(struct ph_heap *heap, enum span_state state,
+		       uint64_t nobjects, uint64_t npages)
+	PH_REQUIRES(heap->lock)
+{
+	if (state != SPAN_LARGE)
+		return;
+	/* Differences of unsigned numbers: a decrease is a wrapped increase. */
+	gauge_add(&heap->gauges->large_objects, nobjects);
+	gauge_add(&heap->gauges->large_bytes, npages << PH_PAGE_SHIFT);
+}
+
 /* A descriptor with everything but its pages.  NULL: no memory. */
 static struct ph_span *span_make(struct ph_heap *heap,
 				 const struct span_shape *shape)
@@ -108,6 +120,7 @@ struct ph_span *ph__span_alloc(struct ph_heap *heap,
 			s = NULL;
 		} else {
 			gauge_add(&heap->gauges->spans, 1);
+			book_large(heap, shape->state, 1, shape->npages);
 		}
 	}
 	heap_unlock(heap);
@@ -118,6 +131,8 @@ struct ph_span *ph__span_alloc(struct ph_heap *heap,
 	if (!ph__pages_ready(heap, &run, shape->npages, kind)) {
 		heap_lock(heap);
 		gauge_sub(&heap->gauges->spans, 1);
+		book_large(heap, shape->state, (uint64_t)-1,
+			   (uint64_t)0 - shape->npages);
 		span_unmake(heap, s);
 		heap_unlock(heap);
 		return NULL;
@@ -141,6 +156,7 @@ bool ph__span_free(struct ph_heap *heap, struct ph_span *s,
 		span_publish(s, SPAN_DEAD);
 		ph__pages_give(heap, s->base, s->npages, kind_of(state));
 		gauge_sub(&heap->gauges->spans, 1);
+		book_large(heap, state, (uint64_t)-1, (uint64_t)0 - s->npages);
 		span_unmake(heap, s);
 	}
 	heap_unlock(heap);
@@ -157,6 +173,7 @@ bool ph__span_resize(struct ph_heap *heap, struct ph_span *s, size_t npages)
 		ph_store_relaxed(&s->npages, npages);
 		ph__pages_give(heap, s->base + (npages << PH_PAGE_SHIFT),
 			       old - npages, PAGES_LARGE);
+		book_large(heap, SPAN_LARGE, 0, npages - old);
 		heap_unlock(heap);
 		return true;
 	}
@@ -166,9 +183,12 @@ bool ph__span_resize(struct ph_heap *heap, struct ph_span *s, size_t npages)
 	if (!run.addr ||
 	    !ph__pages_ready(heap, &run, npages - old, PAGES_LARGE))
 		return false;
+	heap_lock(heap);
 	/* The entries lead to the span before it says it is that long. */
 	ph__pagemap_extend_span(heap->pagemap, s, npages);
 	ph_store_relaxed(&s->npages, npages);
+	book_large(heap, SPAN_LARGE, 0, npages - old);
+	heap_unlock(heap);
 	return true;
 }
 
@@ -181,29 +201,37 @@ static struct ph_span *span_starting_at(const struct ph_heap *heap,
 	return s && s->base == addr && s->heap == heap ? s : NULL;
 }
 
-int ph__spans_visit(struct ph_heap *heap,
-		    int (*visit)(void *ctx, struct ph_span *s), void *ctx)
+struct ph_span *ph__span_next(struct ph_heap *heap, uintptr_t addr)
 {
 	const struct addr_ranges *grown = &heap->pages.grown;
 
 	for (size_t i = 0; i < grown->count; i++) {
 		uintptr_t a = grown->range[i].base;
 
-		while (a < grown->range[i].limit) {
+		for (a = a > addr ? a : addr; a < grown->range[i].limit;
+		     a += PH_PAGE_SIZE) {
 			struct ph_span *s = span_starting_at(heap, a);
-			int stop;
 
-			if (!s) {
-				a += PH_PAGE_SIZE;
-				continue;
-			}
-			a += span_nbytes(s);
-			stop = visit(ctx, s);
-			if (stop)
-				return stop;
+			if (s)
+				return s;
 		}
 	}
-	return 0;
+	return NULL;
+}
+
+int ph__spans_visit(struct ph_heap *heap,
+		    int (*visit)(void *ctx, struct ph_span *s), void *ctx)
+{
+	struct ph_span *s = ph__span_next(heap, 0);
+	int stop = 0;
+
+	while (s && !stop) {
+		uintptr_t end = s->base + span_nbytes(s);
+
+		stop = visit(ctx, s);
+		s = ph__span_next(heap, end);
+	}
+	return stop;
 }
 
 /* ---- public ---- */

@@ -26,8 +26,6 @@ struct central {
 	uint32_t seq; /* odd while the lock's holder changes lists or bits */
 	struct list partial PH_GUARDED_BY(lock);
 	struct ph_span *empty PH_GUARDED_BY(lock);
-	uint64_t nspans PH_GUARDED_BY(lock);   /* in use, of this class */
-	uint64_t nobjects PH_GUARDED_BY(lock); /* allocated bits in them */
 } PH_ALIGNED(PH_CACHE_LINE);
 
 void ph__central_init(struct central *c, unsigned size_class);
@@ -53,7 +51,7 @@ void ph__central_trim(struct ph_heap *heap, struct central *c);
 
 /*
  * Frees what is not marked in a span of this class (see ph_heap_sweep()).
- * Adds to *out.  Returns the next span of the heap's walk is still valid.
+ * Adds to *out.  The span may be gone afterwards.
  */
 void ph__central_sweep(struct ph_heap *heap, struct central *c,
 		       struct ph_span *span, struct ph_sweep *out);

@@ -61,10 +61,9 @@ struct tcache {
 	struct ph_heap *heap;
 	struct objects *objects;
 	struct thread *thread;
-	struct list link;		/* of objects->caches; caches lock */
-	size_t capacity_bytes;		/* sum of capacity * size; owner */
-	uint32_t flush_wanted;		/* atomic: owner empties itself soon */
-	uint8_t misses[PH_NUM_CLASSES]; /* since the capacity grew; owner */
+	struct list link;      /* of objects->caches; caches lock */
+	size_t capacity_bytes; /* sum of capacity * size; owner */
+	uint32_t flush_wanted; /* atomic: owner empties itself soon */
 };
 
 struct thread_state {
@@ -146,11 +145,12 @@ static inline void magazine_push(struct magazine *m, void *p)
 }
 
 /*
- * The calling thread's cache of the heap, made if need be.  NULL when the
- * thread is dead or there is no memory for a cache: the caller then works on
- * the central.  Not called between thread_enter() and thread_leave().
+ * Makes the calling thread's fast path find its cache of the heap; makes the
+ * cache if need be.  False when the thread is dead or there is no memory: the
+ * caller then works on the central.  A taker may undo it at once.  Not called
+ * between thread_enter() and thread_leave().
  */
-struct tcache *ph__thread_cache(struct ph_heap *heap);
+PH_MUST_USE bool ph__thread_attach(struct ph_heap *heap);
 
 /* Empties the calling thread's cache of the heap, if there is one. */
 void ph__thread_flush_own(struct ph_heap *heap);
@@ -158,16 +158,32 @@ void ph__thread_flush_own(struct ph_heap *heap);
 /* Empties every thread's cache of the heap; see ph_heap_flush(). */
 void ph__thread_flush_all(struct ph_heap *heap);
 
-/* Frees the heap's caches, whose objects are not given back. */
+/* Frees the heap's caches, for a heap whose objects are no more. */
 void ph__thread_forget_heap(struct ph_heap *heap);
 
-/* Sums of what lies in magazines.  The caller holds the caches lock. */
-void ph__thread_count_cached(struct objects *o, uint64_t *nobjects,
-			     uint64_t *nbytes);
+/* Objects of each class that lie in magazines.  The caches lock is held. */
+void ph__thread_count_cached(struct objects *o,
+			     uint64_t nobjects[PH_NUM_CLASSES]);
 
-/* Fills / empties a magazine of a cache by one batch.  Owner, in a bracket. */
-size_t ph__tcache_refill(struct tcache *tc, unsigned size_class);
-void ph__tcache_make_room(struct tcache *tc, unsigned size_class);
+/* ---- tcache.c: magazines and their sizes ---- */
+
+/*
+ * Fills an empty magazine by one batch.  Returns the objects in it; 0 and
+ * ENOMEM when there are none to be had.  By the owner, in its bracket.
+ */
+PH_MUST_USE size_t ph__tcache_refill(struct tcache *tc, unsigned size_class);
+
+/*
+ * Makes room in a full magazine: a larger capacity, or its older half goes to
+ * the central.  False when there is no memory for any capacity.  Likewise.
+ */
+PH_MUST_USE bool ph__tcache_make_room(struct tcache *tc, unsigned size_class);
+
+/* Empties all magazines.  By the owner in its bracket, or by a taker. */
+void ph__tcache_flush(struct tcache *tc);
+
+/* Gives the magazines' slots back. */
+void ph__tcache_free_slots(struct tcache *tc);
 
 /* In the forked child: gives the caches of threads that do not exist back. */
 void ph__thread_after_fork_child(void);

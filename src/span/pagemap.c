@@ -121,15 +121,14 @@ void ph__pagemap_set_span(struct pagemap *map, struct ph_span *s)
 }
 
 void ph__pagemap_extend_span(struct pagemap *map, struct ph_span *s,
-			     size_t old_npages)
+			     size_t new_npages)
 {
-	uintptr_t old_limit = s->base + (old_npages << PH_PAGE_SHIFT);
-	uintptr_t first = align_down(old_limit, PH_CHUNK_SIZE);
+	uintptr_t first = align_down(s->base + span_nbytes(s), PH_CHUNK_SIZE);
 
 	/* The chunk in which the span used to end may be whole now. */
 	if (first < s->base)
 		first = s->base;
-	set_range(map, s, first, s->base + span_nbytes(s));
+	set_range(map, s, first, s->base + (new_npages << PH_PAGE_SHIFT));
 }
 
 void ph__pagemap_set_entries(struct pagemap *map, const struct ph_span *s,

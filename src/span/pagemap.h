@@ -86,9 +86,9 @@ PH_MUST_USE int ph__pagemap_cover(struct pagemap *map, uintptr_t base,
 /* Makes the span's pages lead to it.  The range must be covered. */
 void ph__pagemap_set_span(struct pagemap *map, struct ph_span *s);
 
-/* Makes further pages of a span that has grown in place lead to it. */
+/* Makes the pages up to a new length of a span lead to it, before it grows. */
 void ph__pagemap_extend_span(struct pagemap *map, struct ph_span *s,
-			     size_t old_npages);
+			     size_t new_npages);
 
 /* Sets, or clears with class 0, the entries of a span's pages. */
 void ph__pagemap_set_entries(struct pagemap *map, const struct ph_span *s,
