@@ -107,7 +107,8 @@ function(ph_add_dropin)
 	add_library(pageheap_malloc_internal STATIC EXCLUDE_FROM_ALL
 		$<TARGET_OBJECTS:pageheap_malloc_objects>)
 	set_target_properties(pageheap_malloc_internal PROPERTIES
-		LINKER_LANGUAGE C)
+		LINKER_LANGUAGE C
+		ARCHIVE_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/internal")
 	ph_public_headers(pageheap_malloc_internal)
 	target_link_libraries(pageheap_malloc_internal PUBLIC Threads::Threads)
 
