@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process's heap, from before the first constructor to after the last
+ * destructor.
+ *
+ * The dynamic linker may call malloc before this library's constructor has
+ * run, when the environment is not readable yet; the heap is then made with
+ * default options, and what can still be changed is changed by the
+ * constructor.  No heap is ever destroyed: other threads run on while the
+ * process exits.
+ *
+ *	first malloc ------> heap (options, if the environment is there)
+ *	constructor  ------> options, fork handlers, thread key, report file
+ *	fork's child ------> report file: a slot of its own
+ *	destructor   ------> report file: final numbers
+ */
+#include "malloc/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "heap/registry.h"
+#include "malloc/options.h"
+#include "malloc/report_file.h"
+#include "object/objects.h"
+#include "os/lock.h"
+
+/* Before other libraries' constructors, which may create threads. */
+#define CONSTRUCTOR_PRIORITY 101
+
+static struct ph_lock process_lock; /* making the heap, reading options */
+static struct options process_options;
+static bool options_known; /* guarded by process_lock */
+
+/* Reads the options once the environment is there. */
+static void read_options_if_possible(void)
+{
+	if (options_known || !environ)
+		return;
+	ph__options_read(&process_options);
+	options_known = true;
+}
+
+static struct ph_heap *make_heap(void)
+{
+	struct ph_heap_options o = {.struct_size = sizeof(o),
+				    .flags = PH_HEAP_ALIGN16};
+
+	read_options_if_possible();
+	if (options_known) {
+		if (!process_options.random)
+			o.flags |= PH_HEAP_NO_RANDOM;
+		o.max_bytes = process_options.max_bytes;
+	}
+	return ph__heap_create(&o, HEAP_PRIMARY);
+}
+
+struct ph_heap *ph__process_heap(void)
+{
+	/* Acquire: pairs with the release below. */
+	struct ph_heap *heap = ph_load_acquire(&ph__registry.primary);
+
+	if (ph_likely(heap))
+		return heap;
+	lock_acquire(&process_lock);
+	heap = ph__registry.primary;
+	if (!heap) {
+		heap = make_heap();
+		ph_store_release(&ph__registry.primary, heap);
+	}
+	lock_release(&process_lock);
+	return heap;
+}
+
+struct ph_heap *ph__heap_of_object(const void *p)
+{
+	const struct ph_span *s;
+
+	if (!ph_load_acquire(&ph__registry.ready))
+		return ph__process_heap();
+	s = pagemap_span_at(&ph__registry.pagemap, (uintptr_t)p);
+	return s ? s->heap : ph__process_heap();
+}
+
+static void process_fork_child(void)
+{
+	struct ph_heap *heap = ph__registry.primary;
+
+	if (heap)
+		ph__report_fork_child(heap);
+}
+
+PH_CONSTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_start(void)
+{
+	struct ph_heap *heap;
+
+	ph__fork_init();
+	/* After the heap's own handlers: in the child the heap works again. */
+	(void)pthread_atfork(NULL, NULL, process_fork_child);
+	ph__registry_init();
+	ph__thread_init();
+	heap = ph__process_heap();
+	lock_acquire(&process_lock);
+	read_options_if_possible();
+	lock_release(&process_lock);
+	if (!heap)
+		return;
+	ph__options_print(&process_options);
+	ph__report_attach(heap, &process_options);
+}
+
+PH_DESTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_end(void)
+{
+	struct ph_heap *heap = ph__registry.primary;
+
+	if (!heap)
+		return;
+	ph__report_end(heap);
+	if (process_options.stats)
+		ph__stats_print(heap);
+}
