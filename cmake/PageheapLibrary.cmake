@@ -37,7 +37,7 @@ function(ph_shared_properties target map)
 		"LINKER:--version-script=${map}"
 		LINKER:-z,nodelete LINKER:-z,relro LINKER:-z,now)
 	# A sanitizer's runtime is in the program, not in the library.
-	if(PH_NO_UNDEFINED AND NOT PH_SANITIZE AND NOT PH_FUZZ)
+	if(NOT PH_SANITIZE AND NOT PH_FUZZ)
 		target_link_options(${target} PRIVATE LINKER:-z,defs)
 	endif()
 	target_link_libraries(${target} PRIVATE Threads::Threads

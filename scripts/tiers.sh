@@ -52,8 +52,7 @@ tier_tsan() {
 build_werror() {
 	local cc=$1 dir=build/werror-$1
 	run_quiet "$dir.log" cmake -S . -B "$dir" -DCMAKE_C_COMPILER="$cc" \
-		-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPH_WERROR=ON \
-		-DPH_NO_UNDEFINED=ON &&
+		-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPH_WERROR=ON &&
 		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS" &&
 		run_quiet "$dir.log" cmake -S . -B "$dir" -DPH_DEBUG=ON &&
 		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS"
