@@ -88,22 +88,20 @@ static bool check_scav(struct check *c, const struct page_chunk *chunk,
 {
 	const struct scav_index *x = &c->pa->scav;
 	unsigned used = page_bits_popcount(&chunk->in_use, 0, PAGE_BITS);
-	unsigned dirty = 0;
-	uintptr_t background = x->cursor[SCAV_BACKGROUND];
+	unsigned min = x->min_pages != 0 ? x->min_pages : 1;
+	struct scav_candidate dirty = ph__page_chunk_candidate(
+		chunk, PAGE_BITS - 1, min, PAGE_BITS, 0);
 
-	for (unsigned w = 0; w < PAGE_BITS_WORDS; w++)
-		dirty += popcount64(
-			~(chunk->in_use.word[w] | chunk->scavenged.word[w]));
 	if (scav_chunk_in_use(scav) != used)
 		return broken(c, "scavenger's count of a chunk", addr);
 	if (scav_chunk_last_in_use(scav) > PAGE_BITS)
 		return broken(c, "scavenger's last count of a chunk", addr);
-	if (dirty != 0 && !(scav.packed & SCAV_HAS_FREE))
+	if (dirty.npages == 0)
+		return true;
+	if (!(scav.packed & (SCAV_HAS_FREE | SCAV_HIDDEN)))
 		return broken(c, "dirty chunk unknown to the scavenger", addr);
-	if (background < x->free_high)
-		background = x->free_high;
-	if (dirty != 0 && (x->cursor[SCAV_FORCED] < addr || background < addr))
-		return broken(c, "dirty chunk above a scavenge cursor", addr);
+	if (x->cursor[SCAV_FORCED] < addr)
+		return broken(c, "dirty chunk above the forced cursor", addr);
 	return true;
 }
 

@@ -27,6 +27,11 @@
 #include "page/page_scavenge.h"
 #include "page/page_tree.h"
 
+static uintptr_t last_page_of_chunk(size_t ci)
+{
+	return ((ci + 1) << PH_CHUNK_SHIFT) - PH_PAGE_SIZE;
+}
+
 /* The highest eligible chunk; its region is NULL when there is none. */
 static struct page_piece find_chunk(struct page_alloc *pa, enum scav_mode mode)
 {
@@ -47,8 +52,7 @@ static struct page_piece find_chunk(struct page_alloc *pa, enum scav_mode mode)
 						    pa->scav.gen, mode))
 				continue;
 			if (ci != top)
-				*cursor = ((ci + 1) << PH_CHUNK_SHIFT) -
-					  PH_PAGE_SIZE;
+				*cursor = last_page_of_chunk(ci);
 			p.i = (unsigned)(*cursor >> PH_PAGE_SHIFT) % PAGE_BITS;
 			return p;
 		}
@@ -58,6 +62,31 @@ static struct page_piece find_chunk(struct page_alloc *pa, enum scav_mode mode)
 	return p;
 }
 
+/*
+ * The candidate in an eligible chunk.  When there is none the chunk is no
+ * longer eligible: because it has none at all, or because what it has was freed
+ * in this generation, above a background scavenge's cursor.  The latter stays
+ * eligible for a forced one.
+ */
+static struct scav_candidate candidate_in(const struct page_piece *p,
+					  const struct scav_request *req,
+					  unsigned max)
+{
+	const struct page_chunk *chunk = &p->region->chunk[p->ci];
+	struct scav_chunk *scav = &p->region->scav[p->ci];
+	struct scav_candidate cand, any;
+
+	cand = ph__page_chunk_candidate(chunk, p->i, req->min_pages, max,
+					req->huge_pages);
+	if (cand.npages != 0)
+		return cand;
+	any = ph__page_chunk_candidate(chunk, PAGE_BITS - 1, req->min_pages,
+				       max, 0);
+	*scav = any.npages == 0 ? scav_chunk_set_empty(*scav)
+				: scav_chunk_set_hidden(*scav);
+	return cand;
+}
+
 struct page_range ph__page_scavenge_take(struct page_alloc *pa,
 					 const struct scav_request *req)
 {
@@ -65,24 +94,21 @@ struct page_range ph__page_scavenge_take(struct page_alloc *pa,
 	unsigned max = req->max_pages < PAGE_BITS ? (unsigned)req->max_pages
 						  : PAGE_BITS;
 
+	if (pa->scav.min_pages == 0)
+		pa->scav.min_pages = req->min_pages;
+	ph_require(req->max_pages != 0 && req->min_pages == pa->scav.min_pages);
 	for (;;) {
 		struct page_piece p = find_chunk(pa, req->mode);
 		struct scav_candidate cand;
-		struct page_chunk *chunk;
 
 		if (p.region == NULL)
 			return range;
-		chunk = &p.region->chunk[p.ci];
-		cand = ph__page_chunk_candidate(chunk, p.i, req->min_pages, max,
-						req->huge_pages);
-		if (cand.npages == 0) {
-			p.region->scav[p.ci] =
-				scav_chunk_set_empty(p.region->scav[p.ci]);
+		cand = candidate_in(&p, req, max);
+		if (cand.npages == 0)
 			continue;
-		}
 		p.i = cand.first;
 		p.n = cand.npages;
-		page_bits_set_range(&chunk->in_use, p.i, p.n);
+		page_bits_set_range(&p.region->chunk[p.ci].in_use, p.i, p.n);
 		p.region->scav[p.ci].packed += p.n;
 		pa->in_use_pages += p.n;
 		ph__page_tree_taken(&p);

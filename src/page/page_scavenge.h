@@ -15,7 +15,10 @@
 
 #include "page/page_alloc.h"
 
-/* What to take, in pages. */
+/*
+ * What to take, in pages.  min_pages is a property of the memory: every request
+ * to one page allocator names the same.
+ */
 struct scav_request {
 	size_t max_pages;    /* wanted; at least 1 */
 	unsigned min_pages;  /* given back together: a power of two <= 64 */

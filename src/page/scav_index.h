@@ -2,14 +2,15 @@
 /*
  * What the scavenger knows of a chunk without reading its bitmaps.
  *
- *	63            32 31 30  27 26 25      16 15       0
- *	+---------------+--+------+--+----------+---------+
- *	|  generation   |gr|  0   |hf| last use | in use  |
- *	+---------------+--+------+--+----------+---------+
+ *	63          32 31 30   28 27 26 25      16 15       0
+ *	+-------------+--+-------+--+--+----------+---------+
+ *	| generation  |gr|   0   |hd|hf| last use | in use  |
+ *	+-------------+--+-------+--+--+----------+---------+
  *
  * in use	pages of the chunk in use now, 0 to 512
  * last use	pages in use as the last generation ended in which it changed
  * hf		may have free dirty pages
+ * hd		has some, but for a forced scavenge only
  * gr		the chunk has been grown
  * generation	in which "in use" last changed
  *
@@ -26,6 +27,7 @@
 #include "base/check.h"
 
 #define SCAV_HAS_FREE (UINT64_C(1) << 26)
+#define SCAV_HIDDEN (UINT64_C(1) << 27)
 #define SCAV_GROWN (UINT64_C(1) << 31)
 
 /* Pages in use from which a chunk counts as dense: 31/32 of 512. */
@@ -67,7 +69,7 @@ static inline struct scav_chunk scav_chunk_alloc(struct scav_chunk c,
 	c = scav_chunk_roll(c, gen);
 	c.packed += npages;
 	if (scav_chunk_in_use(c) == 512)
-		c.packed &= ~SCAV_HAS_FREE;
+		c.packed &= ~(SCAV_HAS_FREE | SCAV_HIDDEN);
 	return c;
 }
 
@@ -82,7 +84,14 @@ static inline struct scav_chunk scav_chunk_free(struct scav_chunk c,
 
 static inline struct scav_chunk scav_chunk_set_empty(struct scav_chunk c)
 {
-	c.packed &= ~SCAV_HAS_FREE;
+	c.packed &= ~(SCAV_HAS_FREE | SCAV_HIDDEN);
+	return c;
+}
+
+/* Nothing for a background scavenge before the next free in the chunk. */
+static inline struct scav_chunk scav_chunk_set_hidden(struct scav_chunk c)
+{
+	c.packed = (c.packed & ~SCAV_HAS_FREE) | SCAV_HIDDEN;
 	return c;
 }
 
@@ -92,22 +101,25 @@ enum scav_mode { SCAV_BACKGROUND, SCAV_FORCED };
 static inline bool scav_chunk_is_eligible(struct scav_chunk c, uint32_t gen,
 					  enum scav_mode mode)
 {
+	if (mode == SCAV_FORCED)
+		return (c.packed & (SCAV_HAS_FREE | SCAV_HIDDEN)) != 0;
 	if (!(c.packed & SCAV_HAS_FREE))
 		return false;
-	if (mode == SCAV_FORCED)
-		return true;
 	if (scav_chunk_in_use(c) >= SCAV_DENSE_PAGES)
 		return false;
 	return scav_chunk_gen(c) != gen ||
 	       scav_chunk_last_in_use(c) < SCAV_DENSE_PAGES;
 }
 
-/* Where the search for eligible chunks starts.  Guarded by the heap's lock. */
+/*
+ * Where the search for eligible chunks starts.  Guarded by the owner's lock.
+ * Addresses are of pages; 0 is none.
+ */
 struct scav_index {
 	uint32_t gen;
-	uintptr_t cursor[2]; /* by enum scav_mode: no eligible page above; 0:
-				nothing eligible */
-	uintptr_t free_high; /* highest page freed in this generation, or 0 */
+	unsigned min_pages;  /* of every request; 0 before the first */
+	uintptr_t cursor[2]; /* by enum scav_mode: nothing eligible above */
+	uintptr_t free_high; /* highest page freed in this generation */
 };
 
 /* Pages up to the one at addr, the last of its range, were freed. */
@@ -121,7 +133,9 @@ static inline void scav_index_note_free(struct scav_index *x, uintptr_t addr)
 
 /*
  * Ends a generation.  A background scavenge sees what was freed before the last
- * such call only; a forced one sees it at once.
+ * such call only; a forced one sees it at once.  What a background scavenge
+ * passed over, dense chunks for instance, it sees again after the next free in
+ * the chunk or above: so the reference has it, and its recorded answers.
  */
 static inline void scav_index_next_gen(struct scav_index *x)
 {
