@@ -136,18 +136,22 @@ struct heap_run {
 	size_t grown_nbytes;   /* what the heap grew by for it */
 };
 
-/* The three steps of an allocation.  The first under the lock ... */
+/* The two steps of an allocation.  The first under the lock ... */
 struct heap_run ph__pages_take(struct ph_heap *heap, size_t npages,
 			       size_t align, enum page_kind kind)
 	PH_REQUIRES(heap->lock);
 /*
  * ... the second without it: makes prepared memory ready, releases other
- * memory when the heap grew.  False when the source refuses: the pages are
- * free again.
+ * memory when the heap grew.  False when the source refuses; the caller then
+ * undoes the first step.
  */
-PH_MUST_USE bool ph__pages_ready(struct ph_heap *heap, struct heap_run *run,
-				 size_t npages, enum page_kind kind)
+PH_MUST_USE bool ph__pages_ready(struct ph_heap *heap,
+				 const struct heap_run *run, size_t npages)
 	PH_EXCLUDES(heap->lock);
+
+/* Frees a run that could not be made ready; sets errno to ENOMEM. */
+void ph__pages_undo(struct ph_heap *heap, const struct heap_run *run,
+		    size_t npages, enum page_kind kind) PH_EXCLUDES(heap->lock);
 
 /* Frees pages whose use was checked by the caller. */
 void ph__pages_give(struct ph_heap *heap, uintptr_t addr, size_t npages,

@@ -114,21 +114,25 @@ struct heap_run ph__pages_take_at(struct ph_heap *heap, uintptr_t addr,
 	return book(heap, run, npages, 0, kind);
 }
 
-bool ph__pages_ready(struct ph_heap *heap, struct heap_run *run, size_t npages,
-		     enum page_kind kind)
+bool ph__pages_ready(struct ph_heap *heap, const struct heap_run *run,
+		     size_t npages)
 {
 	if (run->prepared_pages && heap->os->use &&
 	    heap->os->use(heap->os_ctx, (void *)run->addr,
-			  npages << PH_PAGE_SHIFT) != 0) {
-		heap_lock(heap);
-		ph__pages_give(heap, run->addr, npages, kind);
-		heap_unlock(heap);
-		errno = ENOMEM;
+			  npages << PH_PAGE_SHIFT) != 0)
 		return false;
-	}
 	if (ph_unlikely(run->grown_nbytes))
 		ph__heap_scavenge_after_growth(heap, run->grown_nbytes);
 	return true;
+}
+
+void ph__pages_undo(struct ph_heap *heap, const struct heap_run *run,
+		    size_t npages, enum page_kind kind)
+{
+	heap_lock(heap);
+	ph__pages_give(heap, run->addr, npages, kind);
+	heap_unlock(heap);
+	errno = ENOMEM;
 }
 
 void ph__pages_give(struct ph_heap *heap, uintptr_t addr, size_t npages,
@@ -159,8 +163,12 @@ void *ph_pages_alloc_aligned(struct ph_heap *heap, size_t npages, size_t align,
 	heap_lock(heap);
 	run = ph__pages_take(heap, npages, align, PAGES_RAW);
 	heap_unlock(heap);
-	if (!run.addr || !ph__pages_ready(heap, &run, npages, PAGES_RAW))
+	if (!run.addr)
 		return NULL;
+	if (!ph__pages_ready(heap, &run, npages)) {
+		ph__pages_undo(heap, &run, npages, PAGES_RAW);
+		return NULL;
+	}
 	if (zeroed)
 		*zeroed = run.zeroed;
 	return (void *)run.addr;
@@ -175,8 +183,12 @@ static int take_exactly(struct ph_heap *heap, uintptr_t addr, size_t npages,
 	heap_lock(heap);
 	run = ph__pages_take_at(heap, addr, npages, PAGES_RAW);
 	heap_unlock(heap);
-	if (!run.addr || !ph__pages_ready(heap, &run, npages, PAGES_RAW))
+	if (!run.addr)
 		return ENOMEM;
+	if (!ph__pages_ready(heap, &run, npages)) {
+		ph__pages_undo(heap, &run, npages, PAGES_RAW);
+		return ENOMEM;
+	}
 	if (zeroed)
 		*zeroed = run.zeroed;
 	return 0;

@@ -73,7 +73,7 @@ static struct ph_span *span_make(struct ph_heap *heap,
 	s->div_magic = shape->div_magic;
 	s->nelems = shape->nelems;
 	s->size_class = shape->size_class;
-	s->on_list = SPAN_ON_NONE;
+	s->on_list = SPAN_IN_TRANSIT;
 	s->nalloc = 0;
 	s->hint_word = 0;
 	s->sweep_gen = heap->sweep_gen;
@@ -104,6 +104,40 @@ static void span_unmake(struct ph_heap *heap, struct ph_span *s)
 	ph__pool_free(&heap->span_pool, s);
 }
 
+/* What the entries of a span's pages say. */
+static unsigned entry_class(const struct ph_heap *heap, const struct ph_span *s)
+{
+	return heap->flags & HEAP_PRIMARY ? s->size_class : PAGE_ENTRY_OTHER;
+}
+
+/* Makes a span with pages known to everybody. */
+static void span_enter(struct ph_heap *heap, struct ph_span *s,
+		       const struct heap_run *run, enum span_state state)
+	PH_REQUIRES(heap->lock)
+{
+	ph_store_relaxed(&s->base, run->addr);
+	s->zeroed = run->zeroed;
+	ph__pagemap_set_span(heap->pagemap, s);
+	if (state == SPAN_SMALL)
+		ph__pagemap_set_entries(heap->pagemap, s, entry_class(heap, s));
+	gauge_add(&heap->gauges->spans, 1);
+	book_large(heap, state, 1, s->npages);
+	span_publish(s, state);
+}
+
+/* The reverse; its pages and descriptor are left to the caller. */
+static void span_leave(struct ph_heap *heap, struct ph_span *s)
+	PH_REQUIRES(heap->lock)
+{
+	enum span_state state = span_state(s);
+
+	span_publish(s, SPAN_DEAD);
+	if (state == SPAN_SMALL)
+		ph__pagemap_set_entries(heap->pagemap, s, 0);
+	gauge_sub(&heap->gauges->spans, 1);
+	book_large(heap, state, (uint64_t)-1, (uint64_t)0 - s->npages);
+}
+
 struct ph_span *ph__span_alloc(struct ph_heap *heap,
 			       const struct span_shape *shape)
 {
@@ -115,12 +149,11 @@ struct ph_span *ph__span_alloc(struct ph_heap *heap,
 	s = span_make(heap, shape);
 	if (s) {
 		run = ph__pages_take(heap, shape->npages, shape->align, kind);
-		if (!run.addr) {
+		if (run.addr) {
+			span_enter(heap, s, &run, shape->state);
+		} else {
 			span_unmake(heap, s);
 			s = NULL;
-		} else {
-			gauge_add(&heap->gauges->spans, 1);
-			book_large(heap, shape->state, 1, shape->npages);
 		}
 	}
 	heap_unlock(heap);
@@ -128,20 +161,15 @@ struct ph_span *ph__span_alloc(struct ph_heap *heap,
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!ph__pages_ready(heap, &run, shape->npages, kind)) {
-		heap_lock(heap);
-		gauge_sub(&heap->gauges->spans, 1);
-		book_large(heap, shape->state, (uint64_t)-1,
-			   (uint64_t)0 - shape->npages);
-		span_unmake(heap, s);
-		heap_unlock(heap);
-		return NULL;
-	}
-	ph_store_relaxed(&s->base, run.addr);
-	s->zeroed = run.zeroed;
-	ph__pagemap_set_span(heap->pagemap, s);
-	span_publish(s, shape->state);
-	return s;
+	if (ph__pages_ready(heap, &run, shape->npages))
+		return s;
+	heap_lock(heap);
+	span_leave(heap, s);
+	ph__pages_give(heap, run.addr, shape->npages, kind);
+	span_unmake(heap, s);
+	heap_unlock(heap);
+	errno = ENOMEM;
+	return NULL;
 }
 
 bool ph__span_free(struct ph_heap *heap, struct ph_span *s,
@@ -153,10 +181,8 @@ bool ph__span_free(struct ph_heap *heap, struct ph_span *s,
 	ok = span_state(s) == state && (base == 0 || s->base == base) &&
 	     s->heap == heap;
 	if (ok) {
-		span_publish(s, SPAN_DEAD);
+		span_leave(heap, s);
 		ph__pages_give(heap, s->base, s->npages, kind_of(state));
-		gauge_sub(&heap->gauges->spans, 1);
-		book_large(heap, state, (uint64_t)-1, (uint64_t)0 - s->npages);
 		span_unmake(heap, s);
 	}
 	heap_unlock(heap);
@@ -180,9 +206,12 @@ bool ph__span_resize(struct ph_heap *heap, struct ph_span *s, size_t npages)
 	run = ph__pages_take_at(heap, s->base + (old << PH_PAGE_SHIFT),
 				npages - old, PAGES_LARGE);
 	heap_unlock(heap);
-	if (!run.addr ||
-	    !ph__pages_ready(heap, &run, npages - old, PAGES_LARGE))
+	if (!run.addr)
 		return false;
+	if (!ph__pages_ready(heap, &run, npages - old)) {
+		ph__pages_undo(heap, &run, npages - old, PAGES_LARGE);
+		return false;
+	}
 	heap_lock(heap);
 	/* The entries lead to the span before it says it is that long. */
 	ph__pagemap_extend_span(heap->pagemap, s, npages);

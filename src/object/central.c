@@ -82,23 +82,15 @@ static struct ph_span *make_span(struct ph_heap *heap, unsigned size_class)
 				   .div_magic = sc->div_magic,
 				   .nelems = sc->nelems,
 				   .size_class = (uint8_t)size_class};
-	struct ph_span *s = ph__span_alloc(heap, &shape);
 
-	if (s)
-		ph__pagemap_set_entries(heap->pagemap, s,
-					heap->flags & HEAP_PRIMARY
-						? size_class
-						: PAGE_ENTRY_OTHER);
-	return s;
+	return ph__span_alloc(heap, &shape);
 }
 
 /* Gives the pages of an empty span back.  Without the lock. */
 static void unmake_span(struct ph_heap *heap, struct ph_span *s)
 {
-	bool ok;
+	bool ok = ph__span_free(heap, s, SPAN_SMALL, s->base);
 
-	ph__pagemap_set_entries(heap->pagemap, s, 0);
-	ok = ph__span_free(heap, s, SPAN_SMALL, s->base);
 	ph_require(ok);
 }
 
@@ -231,6 +223,7 @@ static struct ph_span *refile(struct central *c, struct ph_span *s)
 		c->empty = s;
 		return NULL;
 	}
+	s->on_list = SPAN_IN_TRANSIT;
 	return s;
 }
 
@@ -313,7 +306,7 @@ void ph__central_trim(struct ph_heap *heap, struct central *c)
 	s = c->empty;
 	c->empty = NULL;
 	if (s) {
-		s->on_list = SPAN_ON_NONE;
+		s->on_list = SPAN_IN_TRANSIT;
 		gauge_sub(&heap->gauges->class_spans[c->size_class], 1);
 	}
 	central_unlock(c);

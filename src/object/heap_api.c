@@ -283,7 +283,8 @@ static int check_span_list(void *ctx, struct ph_span *s)
 {
 	struct objects_check *c = ctx;
 
-	if (span_state(s) != SPAN_SMALL)
+	/* In transit: between the heap's lock and a central's. */
+	if (span_state(s) != SPAN_SMALL || s->on_list == SPAN_IN_TRANSIT)
 		return 0;
 	c->objects[s->size_class] += s->nalloc;
 	c->spans[s->size_class]++;

@@ -39,9 +39,10 @@ enum span_state {
 
 /* Which list of its central a span of small objects is on. */
 enum span_list {
-	SPAN_ON_NONE = 0, /* full, or owned by a thread for a moment */
-	SPAN_ON_PARTIAL,  /* some objects free, some allocated */
-	SPAN_ON_EMPTY,	  /* all objects free; kept by the central */
+	SPAN_IN_TRANSIT = 0, /* new, or about to be freed: nobody's */
+	SPAN_ON_NONE,	     /* full */
+	SPAN_ON_PARTIAL,     /* some objects free, some allocated */
+	SPAN_ON_EMPTY,	     /* all objects free; kept by the central */
 };
 
 struct ph_span {
