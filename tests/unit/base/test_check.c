@@ -21,15 +21,15 @@ static void require_false(void *arg)
 START_TEST(a_failed_check_says_where_and_aborts)
 {
 	struct death d = death_of(require_false, NULL);
-	const char *tail = ": internal check failed: three == 4\n";
+	const char *what = ": internal check failed: three == 4\n";
+	const char *found = strstr(d.message, what);
 
 	ck_assert_int_eq(d.signal, SIGABRT);
 	ck_assert_int_eq(strncmp(d.message, "pageheap: ", 10), 0);
 	ck_assert_ptr_nonnull(strstr(d.message, "test_check.c:"));
-	ck_assert_uint_gt(d.nbytes, strlen(tail));
-	ck_assert_str_eq(d.message + d.nbytes - strlen(tail), tail);
-	/* One line. */
-	ck_assert_ptr_eq(strchr(d.message, '\n'), d.message + d.nbytes - 1);
+	/* One line; an emulator adds its own behind it. */
+	ck_assert_ptr_nonnull(found);
+	ck_assert_ptr_eq(strchr(d.message, '\n'), found + strlen(what) - 1);
 }
 END_TEST
 

@@ -39,12 +39,33 @@ static void *must_reserve(size_t nbytes, size_t align)
 	return p;
 }
 
-/* Is the page with this address resident?  (mincore() also tells for none.) */
+/*
+ * Bytes of the process's mappings that lie in [start, end).  From the list of
+ * mappings, since emulators answer other questions about the wrong process.
+ */
+static size_t mapped_bytes(uintptr_t start, uintptr_t end)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	size_t total = 0;
+	char line[512];
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		uintmax_t from, to;
+
+		if (sscanf(line, "%jx-%jx ", &from, &to) != 2)
+			continue;
+		from = from < start ? start : from;
+		to = to > end ? end : to;
+		total += from < to ? (size_t)(to - from) : 0;
+	}
+	fclose(f);
+	return total;
+}
+
 static bool is_mapped(void *p)
 {
-	unsigned char vec[1];
-
-	return mincore(p, page, vec) == 0;
+	return mapped_bytes((uintptr_t)p, (uintptr_t)p + page) != 0;
 }
 
 START_TEST(the_table_is_complete)
@@ -118,16 +139,11 @@ START_TEST(trimming_unmaps_both_ends)
 	size_t align = 16 * MIB;
 	size_t before = 0, after = 0;
 
-	/* The first may load or place things; then the size must stay. */
+	/* The first round may load things; then the size must stay. */
 	for (unsigned i = 0; i < 8; i++) {
-		char line[256];
-		FILE *f = fopen("/proc/self/statm", "r");
 		void *p;
 
-		ck_assert_ptr_nonnull(f);
-		ck_assert_ptr_nonnull(fgets(line, sizeof(line), f));
-		fclose(f);
-		after = strtoull(line, NULL, 10);
+		after = mapped_bytes(0, UINTPTR_MAX);
 		if (i == 1)
 			before = after;
 		p = must_reserve(page, align);
@@ -193,7 +209,7 @@ START_TEST(refusals_are_errno_values)
 	ck_assert_int_eq(os->unmap(NULL, p, 2 * page), 0);
 	errno = 1234;
 	ck_assert_int_eq(os->commit(NULL, p, page), ENOMEM);
-	ck_assert_int_eq(os->release(NULL, p, page), ENOMEM);
+	ck_assert_int_eq(os->release(NULL, p + 1, page), EINVAL);
 	ck_assert_int_eq(os->unmap(NULL, p + 1, page), EINVAL);
 	ck_assert_int_eq(errno, 1234);
 }
