@@ -45,6 +45,13 @@ size_t ph__os_huge_page_bytes(void);
 /* Resident memory of this process; 0 when /proc cannot be read. */
 size_t ph__os_resident_bytes(void);
 
+/* Its peak since the program was loaded; 0 when /proc cannot tell. */
+size_t ph__os_peak_resident_bytes(void);
+
+/* The kernel's numbers for this process and for its parent. */
+uint32_t ph__os_process_id(void);
+uint32_t ph__os_parent_id(void);
+
 /* Does the process run with more rights than its caller (set-uid)? */
 bool ph__os_is_secure(void);
 

@@ -45,9 +45,9 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -58,6 +58,7 @@
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "os/os_file.h"
 
 /* Older C libraries than kernels lack these. */
 #ifndef MAP_FIXED_NOREPLACE
@@ -387,27 +388,6 @@ void ph__os_fork_child(void)
 /* What the system knows                                                    */
 /* ------------------------------------------------------------------------ */
 
-/*
- * Reads the start of a file into buf, terminated.  Not through open() and
- * read(), which are cancellation points and may be interposed.
- */
-static bool read_file(const char *path, char *buf, size_t size)
-{
-	int saved = errno;
-	long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	long n = -1;
-
-	if (fd >= 0) {
-		do
-			n = syscall(SYS_read, fd, buf, size - 1);
-		while (n < 0 && errno == EINTR);
-		(void)syscall(SYS_close, fd);
-	}
-	buf[n > 0 ? n : 0] = '\0';
-	errno = saved;
-	return n > 0;
-}
-
 /* The decimal number at s, saturating; *end is the byte behind it. */
 static uint64_t parse_decimal(const char *s, const char **end)
 {
@@ -431,8 +411,9 @@ size_t ph__os_huge_page_bytes(void)
 	const char *end;
 	uint64_t nbytes;
 
-	if (!read_file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
-		       buf, sizeof(buf)))
+	if (!ph__os_file_read(
+		    "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", buf,
+		    sizeof(buf)))
 		return 0;
 	nbytes = parse_decimal(buf, &end);
 	if (!is_pow2(nbytes) || nbytes > PH_CHUNK_SIZE)
@@ -447,13 +428,41 @@ size_t ph__os_resident_bytes(void)
 	uint64_t npages;
 
 	/* "size resident shared ...", in physical pages. */
-	if (!read_file("/proc/self/statm", buf, sizeof(buf)))
+	if (!ph__os_file_read("/proc/self/statm", buf, sizeof(buf)))
 		return 0;
 	(void)parse_decimal(buf, &s);
 	if (*s != ' ')
 		return 0;
 	npages = parse_decimal(s + 1, &s);
 	return (size_t)npages * ph_os_default()->page_size;
+}
+
+size_t ph__os_peak_resident_bytes(void)
+{
+	static const char key[] = "\nVmHWM:";
+	char buf[4096];
+	const char *s;
+
+	/* "VmHWM:	    1234 kB", below the process's ids. */
+	if (!ph__os_file_read("/proc/self/status", buf, sizeof(buf)))
+		return 0;
+	s = strstr(buf, key);
+	if (!s)
+		return 0;
+	s += sizeof(key) - 1;
+	while (*s == ' ' || *s == '\t')
+		s++;
+	return (size_t)parse_decimal(s, &s) * 1024;
+}
+
+uint32_t ph__os_process_id(void)
+{
+	return (uint32_t)syscall(SYS_getpid);
+}
+
+uint32_t ph__os_parent_id(void)
+{
+	return (uint32_t)syscall(SYS_getppid);
 }
 
 bool ph__os_is_secure(void)
