@@ -13,12 +13,9 @@
  * With stats=1: keeps a way to today's standard error, since many programs
  * have closed theirs when the end comes.  Once, by one thread.
  */
-void ph__exit_stats_prepare(const struct options *o);
+void ph__stats_prepare(const struct options *o);
 
-/* Writes the statistics there, if they were asked for. */
-void ph__exit_stats_write(struct ph_heap *heap);
-
-/* As malloc_stats(), of a heap, to a file descriptor. */
-void ph__stats_write(struct ph_heap *heap, int fd);
+/* What malloc_stats() prints, to where ph__stats_prepare() said. */
+void ph__stats_print(struct ph_heap *heap);
 
 #endif

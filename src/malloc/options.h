@@ -85,11 +85,14 @@ void ph__options_complain(struct text *t, const struct option_item *item);
 void ph__options_describe(struct text *t, const struct options *o, unsigned i);
 
 /*
- * The options of this process, from its environment; complaints and print=1 go
- * to standard error.  With strict=1 a complaint aborts.  A process with more
- * rights than its caller (set-uid) gets the defaults.  Called once, by one
- * thread, at any time after the program was loaded.
+ * The options of this process, from its environment.  Complaints go to
+ * standard error; with strict=1 one aborts.  A process with more rights than
+ * its caller (set-uid) gets the defaults.  Called once, by one thread, when
+ * the C library has set environ.
  */
 void ph__options_read(struct options *o);
+
+/* With print=1: the effective values, to standard error. */
+void ph__options_print(const struct options *o);
 
 #endif
