@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Public functions that need both a heap's pages and its objects: its life,
- * its statistics, walking and checking it.
- *
- * A snapshot (statistics, walk, check) takes the locks of all centrals, by
- * ascending address, then the heap's.  Threads go on allocating from their
- * magazines meanwhile; what lies in magazines is counted, not stopped, and
- * clamped so that no difference is negative.
+ * walking and checking it.  Walks and checks work on a snapshot (gauges.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -78,137 +73,7 @@ struct objects *ph__objects_make(struct ph_heap *heap)
 	return o;
 }
 
-/* ---- snapshots ---- */
-
-static void lock_objects(struct objects *o) PH_NO_THREAD_SAFETY
-{
-	lock_acquire(&o->caches_lock);
-	for (unsigned c = 0; c < PH_NUM_CLASSES; c++)
-		lock_acquire_same_rank(&o->centrals[c].lock);
-}
-
-static void unlock_objects(struct objects *o) PH_NO_THREAD_SAFETY
-{
-	for (unsigned c = PH_NUM_CLASSES; c-- > 0;)
-		lock_release(&o->centrals[c].lock);
-	lock_release(&o->caches_lock);
-}
-
-/* Takes the locks.  Returns the heap's objects, NULL when it has none. */
-static struct objects *snapshot_begin(struct ph_heap *heap)
-	PH_ACQUIRE(heap->lock) PH_NO_THREAD_SAFETY
-{
-	for (;;) {
-		struct objects *o = ph_load_acquire(&heap->objects);
-
-		if (o)
-			lock_objects(o);
-		heap_lock(heap);
-		/*
-		 * Objects made since the look above are unlocked.  Made from
-		 * now on they have no span while the heap is locked.
-		 */
-		if (o || !ph_load_acquire(&heap->objects))
-			return o;
-		heap_unlock(heap);
-	}
-}
-
-static void snapshot_end(struct ph_heap *heap, struct objects *o)
-	PH_RELEASE(heap->lock) PH_NO_THREAD_SAFETY
-{
-	heap_unlock(heap);
-	if (o)
-		unlock_objects(o);
-}
-
-/* Splits the objects out of spans into live and cached ones. */
-static void count_objects(const struct ph_gauges *g, struct objects *o,
-			  struct ph_stats *s)
-{
-	uint64_t cached[PH_NUM_CLASSES] = {0};
-
-	if (o)
-		ph__thread_count_cached(o, cached);
-	for (unsigned c = 1; c < PH_NUM_CLASSES; c++) {
-		uint64_t out = g->class_objects[c];
-		uint64_t n = cached[c] < out ? cached[c] : out;
-
-		s->cached_objects += n;
-		s->cached_bytes += n * ph__size_classes[c].size;
-		s->live_objects += out - n;
-		s->live_bytes += (out - n) * ph__size_classes[c].size;
-	}
-	s->large_objects = g->large_objects;
-	s->large_bytes = g->large_bytes;
-	s->live_objects += g->large_objects;
-	s->live_bytes += g->large_bytes;
-}
-
-/* Metadata handed out for this heap alone. */
-static uint64_t heap_meta_bytes(const struct ph_heap *heap,
-				const struct objects *o)
-{
-	uint64_t n = sizeof(*heap);
-
-	if (heap->flags & HEAP_OWN_META)
-		return ph_load_relaxed(&heap->own_meta.used_bytes);
-	n += heap->span_pool.nslabs * heap->span_pool.slab_bytes;
-	for (unsigned i = 0; i < HEAP_BITMAP_POOLS; i++)
-		n += heap->bitmap_pools[i].nslabs *
-		     heap->bitmap_pools[i].slab_bytes;
-	for (const struct page_region *r = heap->pages.root.lowest; r;
-	     r = r->next)
-		n += sizeof(*r);
-	n += heap->pages.root.count * sizeof(*heap->pages.root.window);
-	if (o)
-		n += sizeof(*o);
-	return n;
-}
-
-static void fill_stats(struct ph_heap *heap, struct objects *o,
-		       struct ph_stats *s) PH_REQUIRES(heap->lock)
-{
-	struct ph_gauges *g = heap->gauges;
-
-	ph_store_relaxed(&g->meta_bytes, heap_meta_bytes(heap, o));
-	s->reserved_bytes = g->reserved_bytes;
-	s->mapped_bytes = g->mapped_bytes;
-	s->in_use_bytes = g->in_use_bytes;
-	s->free_bytes = g->free_bytes;
-	s->returned_bytes = g->returned_bytes;
-	s->small_span_bytes = g->small_span_bytes;
-	s->large_span_bytes = g->large_span_bytes;
-	s->raw_bytes = g->raw_bytes;
-	s->meta_bytes = g->meta_bytes;
-	s->peak_in_use_bytes = g->peak_in_use_bytes;
-	s->peak_resident_bytes = g->peak_resident_bytes;
-	s->page_allocs = g->page_allocs;
-	s->page_frees = g->page_frees;
-	s->growths = g->growths;
-	s->scavenges = g->scavenges;
-	s->scavenged_bytes = g->scavenged_bytes;
-	s->spans = g->spans;
-	count_objects(g, o, s);
-	ph_store_relaxed(&g->cached_objects, s->cached_objects);
-	ph_store_relaxed(&g->cached_bytes, s->cached_bytes);
-}
-
-int ph_heap_stats(struct ph_heap *heap, struct ph_stats *stats)
-{
-	struct ph_stats s = {0};
-	struct objects *o;
-	size_t n = stats->struct_size;
-
-	if (n < offsetof(struct ph_stats, mapped_bytes))
-		return EINVAL;
-	o = snapshot_begin(heap);
-	fill_stats(heap, o, &s);
-	snapshot_end(heap, o);
-	s.struct_size = n;
-	memcpy(stats, &s, n < sizeof(s) ? n : sizeof(s));
-	return 0;
-}
+/* ---- emptying ---- */
 
 void ph_heap_flush(struct ph_heap *heap)
 {
@@ -263,11 +128,11 @@ int ph_heap_walk(struct ph_heap *heap, uint32_t flags,
 		 void *ctx)
 {
 	struct walk w = {visit, ctx, flags};
-	struct objects *o = snapshot_begin(heap);
+	struct objects *o = ph__snapshot_begin(heap);
 	int stop;
 
 	stop = ph__spans_visit(heap, walk_span, &w);
-	snapshot_end(heap, o);
+	ph__snapshot_end(heap, o);
 	return stop;
 }
 
@@ -314,7 +179,7 @@ static const char *check_objects(struct ph_heap *heap) PH_REQUIRES(heap->lock)
 
 int ph_heap_check(struct ph_heap *heap, char *why, size_t size)
 {
-	struct objects *o = snapshot_begin(heap);
+	struct objects *o = ph__snapshot_begin(heap);
 	const char *wrong = NULL;
 	bool ok;
 
@@ -323,7 +188,7 @@ int ph_heap_check(struct ph_heap *heap, char *why, size_t size)
 		wrong = check_objects(heap);
 		ok = !wrong;
 	}
-	snapshot_end(heap, o);
+	ph__snapshot_end(heap, o);
 	if (wrong && why && size) {
 		strncpy(why, wrong, size - 1);
 		why[size - 1] = '\0';

@@ -151,6 +151,34 @@ PH_MUST_USE void *ph__large_alloc(struct ph_heap *heap, size_t nbytes,
 PH_MUST_USE bool ph__large_resize(struct ph_heap *heap, struct ph_span *s,
 				  size_t nbytes);
 
+/* ---- gauges.c ---- */
+
+/*
+ * Takes the locks of every central and of the heap, so that spans and gauges
+ * stand still.  Returns the heap's objects, NULL when it has none.
+ */
+struct objects *ph__snapshot_begin(struct ph_heap *heap) PH_ACQUIRE(heap->lock);
+void ph__snapshot_end(struct ph_heap *heap, struct objects *o)
+	PH_RELEASE(heap->lock);
+
+/* What there is of one size class. */
+struct class_stats {
+	uint64_t nspans;
+	uint64_t live;	 /* objects in use */
+	uint64_t cached; /* objects in magazines */
+	uint64_t free;	 /* objects in spans */
+};
+
+/* As ph_heap_stats(), and by size class, of the same moment. */
+void ph__heap_stats_by_class(struct ph_heap *heap, struct ph_stats *stats,
+			     struct class_stats classes[PH_NUM_CLASSES]);
+
+/* The heap's gauges live at *to from now on, with the values they have. */
+void ph__heap_move_gauges(struct ph_heap *heap, struct ph_gauges *to);
+
+/* As above, for the one thread of a forked child.  Takes no lock. */
+void ph__heap_move_gauges_alone(struct ph_heap *heap, struct ph_gauges *to);
+
 /* ---- fork.c ---- */
 
 /* Registers the handlers; called once, early. */
