@@ -121,7 +121,9 @@ struct ph_os_ops {
 
 	/**
 	 * Prepared to ready; may be NULL.  Parts of the range may be ready
-	 * already.  Returns 0 or an errno value.
+	 * already and keep their contents; where physical pages are larger
+	 * than PH_PAGE_SIZE, ranges of two calls may share one.  Returns 0 or
+	 * an errno value.
 	 */
 	int (*use)(void *ctx, void *addr, size_t nbytes);
 

@@ -108,7 +108,10 @@ static bool check_gauges(struct heap_check *c)
 	    g->in_use_bytes !=
 		    g->small_span_bytes + g->large_span_bytes + g->raw_bytes ||
 	    g->mapped_bytes != (uint64_t)pa->total_pages << PH_PAGE_SHIFT ||
-	    g->in_use_bytes > (uint64_t)pa->in_use_pages << PH_PAGE_SHIFT)
+	    g->in_use_bytes !=
+		    (uint64_t)(pa->in_use_pages - c->heap->pages_in_flight)
+			    << PH_PAGE_SHIFT ||
+	    g->returned_bytes != (uint64_t)pa->scavenged_pages << PH_PAGE_SHIFT)
 		return !broken(c, "gauges of pages do not add up", 0);
 	if (c->nspans != g->spans || c->small_bytes != g->small_span_bytes ||
 	    c->large_bytes != g->large_span_bytes)

@@ -56,7 +56,9 @@ struct ph_heap {
 	struct page_alloc pages;
 	struct meta_pool span_pool;
 	struct meta_pool bitmap_pools[HEAP_BITMAP_POOLS];
-	uint32_t sweep_gen; /* of the last sweep begun */
+	uint32_t sweep_gen;	/* of the last sweep begun */
+	bool zero_doubted;	/* returned memory may hold old contents */
+	size_t pages_in_flight; /* on their way to the system */
 
 	/*
 	 * Gauges: changed under the lock (those by size class under the
@@ -149,9 +151,16 @@ PH_MUST_USE bool ph__pages_ready(struct ph_heap *heap,
 				 const struct heap_run *run, size_t npages)
 	PH_EXCLUDES(heap->lock);
 
-/* Frees a run that could not be made ready; sets errno to ENOMEM. */
+/*
+ * Frees a run that could not be made ready; sets errno to ENOMEM.  Or in two
+ * halves, for callers who have more to undo.
+ */
 void ph__pages_undo(struct ph_heap *heap, const struct heap_run *run,
 		    size_t npages, enum page_kind kind) PH_EXCLUDES(heap->lock);
+void ph__pages_empty(struct ph_heap *heap, const struct heap_run *run,
+		     size_t npages) PH_EXCLUDES(heap->lock);
+void ph__pages_give_empty(struct ph_heap *heap, uintptr_t addr, size_t npages,
+			  enum page_kind kind) PH_REQUIRES(heap->lock);
 
 /* Frees pages whose use was checked by the caller. */
 void ph__pages_give(struct ph_heap *heap, uintptr_t addr, size_t npages,

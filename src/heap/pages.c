@@ -11,6 +11,15 @@
  * Zero knowledge: pages that hold no memory (never used, or given back) read
  * as zero if the source says so (PH_OS_ZEROES).  A run is known zero when all
  * of its pages were such.
+ *
+ * Physical pages may be larger than the heap's.  Memory is made ready by whole
+ * physical pages, some of which neighbours may be using already; it is given
+ * back only when all of a physical page is free (page/page_scavenge.c).
+ *
+ * When memory cannot be made ready, the run goes back as memory that holds
+ * nothing, so that the next to get it asks again.  Which of its pages were
+ * ready is not known any more; those that were are given back first, and if
+ * that fails too the heap stops believing that such memory is zero.
  */
 #include <errno.h>
 
@@ -64,7 +73,7 @@ static struct heap_run book(struct ph_heap *heap, struct page_run run,
 			       .grown_nbytes = grown};
 
 	out.zeroed = run.scavenged_pages == npages &&
-		     (heap->os_flags & PH_OS_ZEROES);
+		     (heap->os_flags & PH_OS_ZEROES) && !heap->zero_doubted;
 	heap->generation_pages += npages;
 	gauge_add(&heap->gauges->page_allocs, 1);
 	gauge_add(kind_gauge(heap, kind), (uint64_t)npages << PH_PAGE_SHIFT);
@@ -114,23 +123,78 @@ struct heap_run ph__pages_take_at(struct ph_heap *heap, uintptr_t addr,
 	return book(heap, run, npages, 0, kind);
 }
 
+/* Makes the physical pages that a run touches ready. */
+static int use_run(struct ph_heap *heap, uintptr_t addr, size_t npages)
+{
+	size_t page = heap->os->page_size;
+	uintptr_t first = align_down(addr, page);
+	uintptr_t limit = align_up(addr + (npages << PH_PAGE_SHIFT), page);
+
+	return heap->os->use(heap->os_ctx, (void *)first, limit - first);
+}
+
 bool ph__pages_ready(struct ph_heap *heap, const struct heap_run *run,
 		     size_t npages)
 {
 	if (run->prepared_pages && heap->os->use &&
-	    heap->os->use(heap->os_ctx, (void *)run->addr,
-			  npages << PH_PAGE_SHIFT) != 0)
+	    use_run(heap, run->addr, npages) != 0)
 		return false;
 	if (ph_unlikely(run->grown_nbytes))
 		ph__heap_scavenge_after_growth(heap, run->grown_nbytes);
 	return true;
 }
 
+/* Gives a run's ready memory back.  False when some may be left. */
+static bool release_run(struct ph_heap *heap, uintptr_t addr, size_t npages)
+{
+	size_t page = heap->os->page_size;
+	uintptr_t end = addr + (npages << PH_PAGE_SHIFT);
+	uintptr_t first = align_up(addr, page);
+	uintptr_t limit = align_down(end, page);
+
+	return first < limit &&
+	       heap->os->release(heap->os_ctx, (void *)first, limit - first) ==
+		       0 &&
+	       first == addr && limit == end;
+}
+
+void ph__pages_empty(struct ph_heap *heap, const struct heap_run *run,
+		     size_t npages)
+{
+	if (run->prepared_pages == npages ||
+	    release_run(heap, run->addr, npages))
+		return;
+	heap_lock(heap);
+	heap->zero_doubted = true;
+	heap_unlock(heap);
+}
+
+void ph__pages_give_empty(struct ph_heap *heap, uintptr_t addr, size_t npages,
+			  enum page_kind kind)
+{
+	uintptr_t end = addr + (npages << PH_PAGE_SHIFT);
+
+	/* They land as those do that the scavenger gave back. */
+	for (uintptr_t a = addr, next; a < end; a = next) {
+		struct page_range part = {a, 0};
+
+		next = align_down(a, PH_CHUNK_SIZE) + PH_CHUNK_SIZE;
+		if (next > end)
+			next = end;
+		part.npages = (next - a) >> PH_PAGE_SHIFT;
+		ph__page_scavenge_done(&heap->pages, part);
+	}
+	gauge_sub(&heap->gauges->page_allocs, 1);
+	gauge_sub(kind_gauge(heap, kind), (uint64_t)npages << PH_PAGE_SHIFT);
+	ph__pages_update_gauges(heap);
+}
+
 void ph__pages_undo(struct ph_heap *heap, const struct heap_run *run,
 		    size_t npages, enum page_kind kind)
 {
+	ph__pages_empty(heap, run, npages);
 	heap_lock(heap);
-	ph__pages_give(heap, run->addr, npages, kind);
+	ph__pages_give_empty(heap, run->addr, npages, kind);
 	heap_unlock(heap);
 	errno = ENOMEM;
 }

@@ -40,6 +40,7 @@ static size_t scavenge_one(struct ph_heap *heap, const struct scav_request *req)
 
 	heap_lock(heap);
 	range = ph__page_scavenge_take(&heap->pages, req);
+	heap->pages_in_flight += range.npages;
 	heap_unlock(heap);
 	if (range.npages == 0)
 		return 0;
@@ -47,6 +48,7 @@ static size_t scavenge_one(struct ph_heap *heap, const struct scav_request *req)
 	error = heap->os->release(heap->os_ctx, (void *)range.addr, nbytes);
 
 	heap_lock(heap);
+	heap->pages_in_flight -= range.npages;
 	if (error) {
 		ph__page_scavenge_abort(&heap->pages, range);
 		nbytes = 0;

@@ -163,9 +163,10 @@ struct ph_span *ph__span_alloc(struct ph_heap *heap,
 	}
 	if (ph__pages_ready(heap, &run, shape->npages))
 		return s;
+	ph__pages_empty(heap, &run, shape->npages);
 	heap_lock(heap);
 	span_leave(heap, s);
-	ph__pages_give(heap, run.addr, shape->npages, kind);
+	ph__pages_give_empty(heap, run.addr, shape->npages, kind);
 	span_unmake(heap, s);
 	heap_unlock(heap);
 	errno = ENOMEM;
@@ -189,34 +190,51 @@ bool ph__span_free(struct ph_heap *heap, struct ph_span *s,
 	return ok;
 }
 
-bool ph__span_resize(struct ph_heap *heap, struct ph_span *s, size_t npages)
+/* Says that the span is that long, whose pages were or will be booked. */
+static void set_length(struct ph_heap *heap, struct ph_span *s, size_t npages)
+	PH_REQUIRES(heap->lock)
 {
-	size_t old = s->npages;
-	struct heap_run run = {0};
+	book_large(heap, SPAN_LARGE, 0, npages - s->npages);
+	ph_store_relaxed(&s->npages, npages);
+}
+
+static bool span_extend(struct ph_heap *heap, struct ph_span *s, size_t npages)
+	PH_EXCLUDES(heap->lock)
+{
+	size_t old = s->npages, more = npages - old;
+	struct heap_run run;
 
 	heap_lock(heap);
-	if (npages < old) {
-		ph_store_relaxed(&s->npages, npages);
-		ph__pages_give(heap, s->base + (npages << PH_PAGE_SHIFT),
-			       old - npages, PAGES_LARGE);
-		book_large(heap, SPAN_LARGE, 0, npages - old);
-		heap_unlock(heap);
-		return true;
+	run = ph__pages_take_at(heap, s->base + (old << PH_PAGE_SHIFT), more,
+				PAGES_LARGE);
+	if (run.addr) {
+		/* The entries lead to the span before it is that long. */
+		ph__pagemap_extend_span(heap->pagemap, s, npages);
+		set_length(heap, s, npages);
 	}
-	run = ph__pages_take_at(heap, s->base + (old << PH_PAGE_SHIFT),
-				npages - old, PAGES_LARGE);
 	heap_unlock(heap);
 	if (!run.addr)
 		return false;
-	if (!ph__pages_ready(heap, &run, npages - old)) {
-		ph__pages_undo(heap, &run, npages - old, PAGES_LARGE);
-		return false;
-	}
+	if (ph__pages_ready(heap, &run, more))
+		return true;
+	ph__pages_empty(heap, &run, more);
 	heap_lock(heap);
-	/* The entries lead to the span before it says it is that long. */
-	ph__pagemap_extend_span(heap->pagemap, s, npages);
-	ph_store_relaxed(&s->npages, npages);
-	book_large(heap, SPAN_LARGE, 0, npages - old);
+	set_length(heap, s, old);
+	ph__pages_give_empty(heap, run.addr, more, PAGES_LARGE);
+	heap_unlock(heap);
+	return false;
+}
+
+bool ph__span_resize(struct ph_heap *heap, struct ph_span *s, size_t npages)
+{
+	size_t old = s->npages;
+
+	if (npages > old)
+		return span_extend(heap, s, npages);
+	heap_lock(heap);
+	set_length(heap, s, npages);
+	ph__pages_give(heap, s->base + (npages << PH_PAGE_SHIFT), old - npages,
+		       PAGES_LARGE);
 	heap_unlock(heap);
 	return true;
 }

@@ -312,17 +312,36 @@ static int fake_commit(void *ctx, void *addr, size_t nbytes)
 	return end(os, 0);
 }
 
+/* What is ready already keeps its contents. */
+static void use_prepared(struct fake_os *os, uintptr_t start, uintptr_t limit)
+{
+	for (size_t i = range_find(os, start); i < os->nranges; i++) {
+		struct fake_range r = os->ranges[i];
+
+		if (r.start >= limit)
+			break;
+		if (r.state != FAKE_PREPARED)
+			continue;
+		if (r.start < start)
+			r.start = start;
+		if (r.end > limit)
+			r.end = limit;
+		make_ready(os, (void *)r.start, r.end - r.start);
+	}
+	range_paint(os, start, limit, FAKE_READY);
+}
+
 static int fake_use(void *ctx, void *addr, size_t nbytes)
 {
 	struct fake_os *os = ctx;
 	uintptr_t at = (uintptr_t)addr;
 	int error = begin(os, FAKE_USE);
 
-	range_expect(os, FAKE_USE, at, nbytes, 1u << FAKE_PREPARED);
+	range_expect(os, FAKE_USE, at, nbytes,
+		     1u << FAKE_PREPARED | 1u << FAKE_READY);
 	if (error != 0)
 		return end(os, error);
-	make_ready(os, addr, nbytes);
-	range_paint(os, at, at + nbytes, FAKE_READY);
+	use_prepared(os, at, at + nbytes);
 	os->call_bytes[FAKE_USE] += nbytes;
 	return end(os, 0);
 }
@@ -337,7 +356,8 @@ static int fake_release(void *ctx, void *addr, size_t nbytes)
 	uintptr_t at = (uintptr_t)addr;
 	int error = begin(os, FAKE_RELEASE);
 
-	range_expect(os, FAKE_RELEASE, at, nbytes, 1u << FAKE_READY);
+	range_expect(os, FAKE_RELEASE, at, nbytes,
+		     1u << FAKE_PREPARED | 1u << FAKE_READY);
 	if (error != 0)
 		return end(os, error);
 	if (!untouchable(os)) {
