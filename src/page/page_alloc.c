@@ -152,7 +152,11 @@ static inline void note_run(struct page_alloc *pa, uintptr_t addr,
 		pa->none_pages = npages == SIZE_MAX ? npages : npages + 1;
 }
 
-/* The start of the free run that reaches up to the edge of a chunk at addr. */
+/*
+ * Where a free run that begins at a chunk's edge at addr begins, counting what
+ * lies below.  A chunk below that is all free needs no following: the run it
+ * belongs to was longer than any fit[] asks for, so they are below it already.
+ */
 static uintptr_t run_start_below(const struct page_alloc *pa, uintptr_t addr)
 {
 	struct page_piece below = piece_at(pa, addr - PH_PAGE_SIZE, 1);
@@ -161,8 +165,7 @@ static uintptr_t run_start_below(const struct page_alloc *pa, uintptr_t addr)
 	if (!piece_is_grown(&below))
 		return addr;
 	end = page_sum_end(*page_region_sum(below.region, PAGE_LEAF, below.ci));
-	/* A chunk that is all free may continue below: rare, so give up. */
-	return end == PAGE_BITS ? 0 : addr - ((uintptr_t)end << PH_PAGE_SHIFT);
+	return addr - ((uintptr_t)end << PH_PAGE_SHIFT);
 }
 
 /* As note_run(), for the free run [first, limit) of a chunk. */

@@ -69,6 +69,11 @@ static bool check_runs(struct check *c, const struct page_chunk *chunk,
 	for (unsigned i = 0; i < PAGE_BITS; i++) {
 		uintptr_t at = addr + ((uintptr_t)i << PH_PAGE_SHIFT);
 
+		if (i % 64 == 0 && chunk->in_use.word[i / 64] == 0) {
+			c->run_pages += 64;
+			i += 63;
+			continue;
+		}
 		if (!page_bits_get(&chunk->in_use, i)) {
 			c->run_pages++;
 			continue;
