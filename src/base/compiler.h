@@ -24,6 +24,8 @@
 #define PH_ALIGNED(n) __attribute__((aligned(n)))
 #define PH_HIDDEN __attribute__((visibility("hidden")))
 #define PH_EXPORT __attribute__((visibility("default")))
+#define PH_WEAK __attribute__((weak))
+#define PH_ALIAS(name) __attribute__((alias(name)))
 #define PH_CONSTRUCTOR(prio) __attribute__((constructor(prio)))
 #define PH_DESTRUCTOR(prio) __attribute__((destructor(prio)))
 #define PH_NO_SANITIZE_THREAD __attribute__((no_sanitize("thread")))
