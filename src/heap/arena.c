@@ -198,7 +198,9 @@ static size_t missing_at(const struct arenas *a, size_t nbytes, uintptr_t base)
 
 	if (base == a->next_hint)
 		return nbytes;
-	if (i == 0 || a->fresh.range[i - 1].limit != a->next_hint)
+	/* The range before base need not reach it. */
+	if (i == 0 || a->fresh.range[i - 1].limit != a->next_hint ||
+	    base > a->next_hint)
 		return 0;
 	return base + nbytes - a->next_hint;
 }

@@ -49,8 +49,9 @@ static bool options_are_valid(const struct ph_heap_options *o)
 		return false;
 	if (o->os && !ops_are_valid(o->os))
 		return false;
-	if (o->meta_os &&
-	    (!ops_are_valid(o->meta_os) || !(o->meta_os->flags & PH_OS_ZEROES)))
+	if (o->meta_os && (!ops_are_valid(o->meta_os) ||
+			   !(o->meta_os->flags & PH_OS_ZEROES) ||
+			   (o->meta_os->flags & PH_OS_UNTOUCHABLE)))
 		return false;
 	return true;
 }
@@ -213,7 +214,6 @@ static void return_chunks(struct ph_heap *heap)
 
 void ph__heap_destroy(struct ph_heap *heap)
 {
-	ph__registry_remove(heap);
 	return_chunks(heap);
 	if (heap->flags & HEAP_OWN_SPACE)
 		ph__arenas_destroy(&heap->own_arenas);

@@ -113,7 +113,10 @@ static inline void gauge_sub(uint64_t *gauge, uint64_t n)
 PH_MUST_USE struct ph_heap *ph__heap_create(
 	const struct ph_heap_options *options, uint32_t more_flags);
 
-/* Gives everything of this layer back.  No object state may be left. */
+/*
+ * Gives everything of this layer back.  The heap must not be registered any
+ * more, and no object state may be left.
+ */
 void ph__heap_destroy(struct ph_heap *heap);
 
 /* ---- grow.c ---- */

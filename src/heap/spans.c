@@ -62,16 +62,17 @@ static struct ph_span *span_make(struct ph_heap *heap,
 	PH_REQUIRES(heap->lock)
 {
 	struct ph_span *s = ph__pool_alloc(&heap->span_pool);
+	uint64_t *bits;
 
 	if (!s)
 		return NULL;
 	/* Stale readers may look: dead, and fields they read atomically. */
 	ph_store_relaxed(&s->base, 0);
 	ph_store_relaxed(&s->npages, shape->npages);
-	s->heap = heap;
-	s->elem_size = shape->elem_size;
-	s->div_magic = shape->div_magic;
-	s->nelems = shape->nelems;
+	ph_store_relaxed(&s->heap, heap);
+	ph_store_relaxed(&s->elem_size, shape->elem_size);
+	ph_store_relaxed(&s->div_magic, shape->div_magic);
+	ph_store_relaxed(&s->nelems, shape->nelems);
 	s->size_class = shape->size_class;
 	s->on_list = SPAN_IN_TRANSIT;
 	s->nalloc = 0;
@@ -79,17 +80,17 @@ static struct ph_span *span_make(struct ph_heap *heap,
 	s->sweep_gen = heap->sweep_gen;
 	list_init(&s->link);
 	s->mark_bits = NULL;
-	s->alloc_word = 0;
+	ph_store_relaxed(&s->alloc_word, 0);
 	s->mark_word = 0;
 	s->user = 0;
-	s->alloc_bits = &s->alloc_word;
-	if (span_bitmap_words(s) > 1) {
-		s->alloc_bits = ph__span_bitmap_alloc(heap, s);
-		if (!s->alloc_bits) {
-			ph__pool_free(&heap->span_pool, s);
-			return NULL;
-		}
+	bits = &s->alloc_word;
+	if (span_bitmap_words(s) > 1)
+		bits = ph__span_bitmap_alloc(heap, s);
+	if (!bits) {
+		ph__pool_free(&heap->span_pool, s);
+		return NULL;
 	}
+	ph_store_relaxed(&s->alloc_bits, bits);
 	return s;
 }
 
@@ -99,7 +100,7 @@ static void span_unmake(struct ph_heap *heap, struct ph_span *s)
 {
 	ph__span_bitmap_free(heap, s, s->alloc_bits);
 	ph__span_bitmap_free(heap, s, s->mark_bits);
-	s->alloc_bits = NULL;
+	/* alloc_bits stays: a stale reader may look, and pools keep memory. */
 	s->mark_bits = NULL;
 	ph__pool_free(&heap->span_pool, s);
 }
@@ -312,7 +313,7 @@ struct ph_span *ph_span_of(struct ph_heap *heap, const void *addr)
 {
 	struct ph_span *s = pagemap_span_at(heap->pagemap, (uintptr_t)addr);
 
-	return s && s->heap == heap ? s : NULL;
+	return s && ph_load_relaxed(&s->heap) == heap ? s : NULL;
 }
 
 void *ph_span_base(const struct ph_span *span)

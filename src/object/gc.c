@@ -15,14 +15,18 @@ static struct ph_span *span_of_interior(struct ph_heap *heap, uintptr_t addr,
 					size_t *index)
 {
 	struct ph_span *s = pagemap_span_at(heap->pagemap, addr);
+	enum span_state state;
 
-	if (!s || s->heap != heap || span_state(s) == SPAN_USER)
+	/* Relaxed here and below: the span may be freed and used again. */
+	if (!s || ph_load_relaxed(&s->heap) != heap)
 		return NULL;
 	*index = 0;
-	if (span_state(s) == SPAN_LARGE)
-		return s;
-	*index = span_object_index(s, addr - s->base);
-	if (*index >= s->nelems || !span_bit_get(s->alloc_bits, *index))
+	state = span_state(s);
+	if (state != SPAN_SMALL)
+		return state == SPAN_LARGE ? s : NULL;
+	*index = span_object_index(s, addr - ph_load_relaxed(&s->base));
+	if (*index >= ph_load_relaxed(&s->nelems) ||
+	    !span_bit_get(ph_load_relaxed(&s->alloc_bits), *index))
 		return NULL;
 	return s;
 }
@@ -36,7 +40,8 @@ void *ph_object_base(struct ph_heap *heap, const void *addr, size_t *nbytes)
 		return NULL;
 	if (nbytes)
 		*nbytes = ph_span_elem_size(s);
-	return (void *)(s->base + i * s->elem_size);
+	return (void *)(ph_load_relaxed(&s->base) +
+			i * ph_load_relaxed(&s->elem_size));
 }
 
 /* The span's mark bits, made if need be; NULL: no memory. */
@@ -97,7 +102,7 @@ struct ph_sweep ph_heap_sweep(struct ph_heap *heap)
 	struct ph_sweep out = {0};
 	uintptr_t addr = 0;
 
-	ph_heap_flush(heap);
+	ph__thread_flush_stopped(heap);
 	heap->sweep_gen += 2;
 	for (;;) {
 		struct ph_span *s;

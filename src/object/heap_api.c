@@ -28,6 +28,11 @@ void ph_heap_destroy(struct ph_heap *heap)
 	if (!heap)
 		return;
 	ph_require(!(heap->flags & HEAP_PRIMARY));
+	/*
+	 * First: a thread that ends from here on does not find the heap, and
+	 * leaves its cache, which is about to be freed, alone.
+	 */
+	ph__registry_remove(heap);
 	ph__thread_forget_heap(heap);
 	o = ph_load_acquire(&heap->objects);
 	if (o)

@@ -56,20 +56,16 @@ static inline struct tcache *thread_current(struct thread_state *t,
  * What lies at the address of a would-be object.  The class of a small object
  * that starts exactly there; 0 otherwise.
  */
-static inline unsigned primary_class_at(uintptr_t addr)
+static PH_ALWAYS_INLINE unsigned primary_class_at(uintptr_t addr)
 {
 	unsigned entry = pagemap_entry(ph__process_root, addr);
 	unsigned class = entry & PAGE_ENTRY_CLASS_MASK;
-	const struct size_class *c;
-	size_t offset;
-	unsigned index;
+	size_t offset = (size_t)(entry >> PAGE_ENTRY_CLASS_BITS)
+				<< PH_PAGE_SHIFT |
+			(addr & (PH_PAGE_SIZE - 1));
 
-	if (ph_unlikely(class == 0 || class == PAGE_ENTRY_OTHER))
-		return 0;
-	c = &ph__size_classes[class];
-	offset = ((size_t)(entry >> PAGE_ENTRY_CLASS_BITS) << PH_PAGE_SHIFT) |
-		 (addr & (PH_PAGE_SIZE - 1));
-	return ph_likely(size_class_object_at(c, offset, &index)) ? class : 0;
+	/* Neither class 0 nor PAGE_ENTRY_OTHER has objects that start. */
+	return ph_likely(object_starts_at(class, offset)) ? class : 0;
 }
 
 /* As above, through the span: for heaps other than the primary one. */

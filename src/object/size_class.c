@@ -35,25 +35,57 @@
 			((npages) << PH_PAGE_SHIFT) / (size), (npages)         \
 	}
 
+/* Every class with its pages, for the two tables by class. */
+#define ALL_CLASSES(X)                                                                \
+	X(8, 1)                                                                       \
+	X(16, 1) X(24, 1) X(32, 1) X(48, 1) X(64, 1) X(80, 1) X(96, 1) X(             \
+		112, 1) X(128, 1) X(144, 1) X(160, 1) X(176, 1) X(192,                \
+								  1) X(208, 1)        \
+		X(224, 1) X(240, 1) X(256, 1) X(288, 1) X(320, 1) X(352, 1) X(        \
+			384, 1) X(416, 1) X(448, 1) X(480, 1) X(512, 1) X(576,        \
+									  1)          \
+			X(640, 1) X(704, 1) X(768, 1) X(896, 1) X(1024, 1) X(         \
+				1152, 1) X(1280, 1) X(1408, 2) X(1536,                \
+								 1) X(1792, 2)        \
+				X(2048, 1) X(2304, 2) X(2688, 1) X(3072, 3) X(        \
+					3200, 2) X(3456,                              \
+						   3) X(4096,                         \
+							1) X(4864,                    \
+							     3) X(5376,               \
+								  2) X(6144,          \
+								       3)             \
+					X(6528, 4) X(6784, 5) X(6912, 6) X(           \
+						8192, 1) X(9472,                      \
+							   7) X(9728, 6)              \
+						X(10240,                              \
+						  5) X(10880,                         \
+						       4) X(12288,                    \
+							    3) X(13568,               \
+								 5) X(14336, 7)       \
+							X(16384,                      \
+							  2) X(18432,                 \
+							       9) X(19072,            \
+								    7) X(20480,       \
+									 5)           \
+								X(21760,              \
+								  8) X(24576,         \
+								       3) X(27264,    \
+									    10)       \
+									X(28672,      \
+									  7) X(32768, \
+									       4)
+
+#define CLASS_ENTRY(size, npages) CLASS(size, npages),
+
 const struct size_class ph__size_classes[PH_NUM_CLASSES] = {
-	{0, 0, 0, 0, 0}, CLASS(8, 1),	   CLASS(16, 1),    CLASS(24, 1),
-	CLASS(32, 1),	 CLASS(48, 1),	   CLASS(64, 1),    CLASS(80, 1),
-	CLASS(96, 1),	 CLASS(112, 1),	   CLASS(128, 1),   CLASS(144, 1),
-	CLASS(160, 1),	 CLASS(176, 1),	   CLASS(192, 1),   CLASS(208, 1),
-	CLASS(224, 1),	 CLASS(240, 1),	   CLASS(256, 1),   CLASS(288, 1),
-	CLASS(320, 1),	 CLASS(352, 1),	   CLASS(384, 1),   CLASS(416, 1),
-	CLASS(448, 1),	 CLASS(480, 1),	   CLASS(512, 1),   CLASS(576, 1),
-	CLASS(640, 1),	 CLASS(704, 1),	   CLASS(768, 1),   CLASS(896, 1),
-	CLASS(1024, 1),	 CLASS(1152, 1),   CLASS(1280, 1),  CLASS(1408, 2),
-	CLASS(1536, 1),	 CLASS(1792, 2),   CLASS(2048, 1),  CLASS(2304, 2),
-	CLASS(2688, 1),	 CLASS(3072, 3),   CLASS(3200, 2),  CLASS(3456, 3),
-	CLASS(4096, 1),	 CLASS(4864, 3),   CLASS(5376, 2),  CLASS(6144, 3),
-	CLASS(6528, 4),	 CLASS(6784, 5),   CLASS(6912, 6),  CLASS(8192, 1),
-	CLASS(9472, 7),	 CLASS(9728, 6),   CLASS(10240, 5), CLASS(10880, 4),
-	CLASS(12288, 3), CLASS(13568, 5),  CLASS(14336, 7), CLASS(16384, 2),
-	CLASS(18432, 9), CLASS(19072, 7),  CLASS(20480, 5), CLASS(21760, 8),
-	CLASS(24576, 3), CLASS(27264, 10), CLASS(28672, 7), CLASS(32768, 4),
-};
+	{0, 0, 0, 0, 0}, ALL_CLASSES(CLASS_ENTRY)};
+
+#define STARTS_ENTRY(size, npages)                                             \
+	{1 + UINT64_MAX / (size),                                              \
+	 (size) * (((npages) << PH_PAGE_SHIFT) / (size)), 0},
+
+const struct object_starts ph__object_starts[OBJECT_STARTS_LEN] = {
+	{0, 0, 0}, ALL_CLASSES(STARTS_ENTRY)};
 
 /* Indexed by (size + 7) / 8; the first entry makes 0 count as 1. */
 const uint8_t ph__size_fine[SIZE_FINE_SLOTS] = {

@@ -91,6 +91,32 @@ static inline bool size_class_object_at(const struct size_class *c,
 }
 
 /*
+ * The same question for free(), which needs no index, by one multiplication:
+ * offset is a multiple of size exactly if offset * inverse, modulo 2^64, is
+ * below inverse = floor(2^64 / size), rounded up (Lemire, Kaser and Kurz,
+ * "Faster remainder by direct computation", 2019).  There is an entry for every
+ * value that the class bits of a page's entry may have; where there is no class
+ * no offset passes.
+ */
+struct object_starts {
+	uint64_t inverse;
+	uint32_t limit; /* nelems * size */
+	uint32_t spare;
+};
+
+#define OBJECT_STARTS_LEN 128
+
+extern const struct object_starts
+	ph__object_starts[OBJECT_STARTS_LEN] PH_HIDDEN;
+
+static inline bool object_starts_at(unsigned class_bits, size_t offset)
+{
+	const struct object_starts *o = &ph__object_starts[class_bits];
+
+	return offset < o->limit && offset * o->inverse < o->inverse;
+}
+
+/*
  * Smallest class that holds size bytes and whose objects all lie at multiples
  * of align, a power of two: spans start on pages, so the class's size must be
  * a multiple.  0 when there is none, or size or align are too large.  A heap

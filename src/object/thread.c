@@ -268,6 +268,13 @@ static void take_and_flush(struct objects *o) PH_REQUIRES(o->caches_lock)
 	}
 }
 
+/* Gives the empty spans that the centrals keep back. */
+static void trim_centrals(struct objects *o)
+{
+	for (unsigned c = 1; c < PH_NUM_CLASSES; c++)
+		ph__central_trim(o->heap, &o->centrals[c]);
+}
+
 void ph__thread_flush_all(struct ph_heap *heap)
 {
 	struct objects *o = ph_load_acquire(&heap->objects);
@@ -277,8 +284,20 @@ void ph__thread_flush_all(struct ph_heap *heap)
 	lock_acquire(&o->caches_lock);
 	take_and_flush(o);
 	lock_release(&o->caches_lock);
-	for (unsigned c = 1; c < PH_NUM_CLASSES; c++)
-		ph__central_trim(heap, &o->centrals[c]);
+	trim_centrals(o);
+}
+
+void ph__thread_flush_stopped(struct ph_heap *heap)
+{
+	struct objects *o = ph_load_acquire(&heap->objects);
+
+	if (!o)
+		return;
+	lock_acquire(&o->caches_lock);
+	ph_list_for_each (it, &o->caches)
+		ph__tcache_flush(ph_list_entry(it, struct tcache, link));
+	lock_release(&o->caches_lock);
+	trim_centrals(o);
 }
 
 void ph__thread_flush_own(struct ph_heap *heap)

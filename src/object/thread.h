@@ -158,6 +158,12 @@ void ph__thread_flush_own(struct ph_heap *heap);
 /* Empties every thread's cache of the heap; see ph_heap_flush(). */
 void ph__thread_flush_all(struct ph_heap *heap);
 
+/*
+ * As above, for a heap that no other thread uses meanwhile: needs no help from
+ * the kernel.  The owners keep their caches, which are empty.
+ */
+void ph__thread_flush_stopped(struct ph_heap *heap);
+
 /* Frees the heap's caches, for a heap whose objects are no more. */
 void ph__thread_forget_heap(struct ph_heap *heap);
 

@@ -112,7 +112,8 @@ static inline size_t span_bitmap_words(const struct ph_span *s)
  */
 static inline size_t span_object_index(const struct ph_span *s, size_t offset)
 {
-	return (size_t)((uint64_t)offset * s->div_magic >> 32);
+	return (size_t)((uint64_t)offset * ph_load_relaxed(&s->div_magic) >>
+			32);
 }
 
 static inline bool span_bit_get(const uint64_t *bits, size_t i)
