@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "heap/registry.h"
+#include "malloc/info.h"
+#include "malloc/info.h"
 #include "malloc/options.h"
 #include "malloc/report_file.h"
 #include "object/objects.h"
@@ -95,9 +97,12 @@ PH_CONSTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_start(void)
 {
 	struct ph_heap *heap;
 
-	ph__fork_init();
-	/* After the heap's own handlers: in the child the heap works again. */
+	/*
+	 * Before the heap's own handlers, which in the child change gauges
+	 * that are still those of the parent's slot.
+	 */
 	(void)pthread_atfork(NULL, NULL, process_fork_child);
+	ph__fork_init();
 	ph__registry_init();
 	ph__thread_init();
 	heap = ph__process_heap();
@@ -107,6 +112,7 @@ PH_CONSTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_start(void)
 	if (!heap)
 		return;
 	ph__options_print(&process_options);
+	ph__stats_prepare(&process_options);
 	ph__report_attach(heap, &process_options);
 }
 
@@ -117,6 +123,5 @@ PH_DESTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_end(void)
 	if (!heap)
 		return;
 	ph__report_end(heap);
-	if (process_options.stats)
-		ph__stats_print(heap);
+	ph__stats_print(heap);
 }

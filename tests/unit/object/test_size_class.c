@@ -109,6 +109,25 @@ static unsigned slow_aligned(size_t size, size_t align)
 	return 0;
 }
 
+/* Every offset that a page's entry can stand for, in every class there is. */
+START_TEST(starts_are_found_without_a_division)
+{
+	for (unsigned c = 0; c < OBJECT_STARTS_LEN; c++) {
+		for (size_t offset = 0; offset < 512 * PH_PAGE_SIZE;
+		     offset += c < PH_NUM_CLASSES ? 1 : 509) {
+			unsigned i;
+			bool starts = c > 0 && c < PH_NUM_CLASSES &&
+				      offset < ph__size_classes[c].span_bytes &&
+				      size_class_object_at(&ph__size_classes[c],
+							   offset, &i);
+
+			if (object_starts_at(c, offset) != starts)
+				ck_abort_msg("class %u offset %zu", c, offset);
+		}
+	}
+}
+END_TEST
+
 START_TEST(aligned_classes_are_multiples)
 {
 	for (size_t align = 1; align <= PH_PAGE_SIZE; align *= 2) {
@@ -142,6 +161,7 @@ int main(void)
 	tcase_add_test(tcase, waste_is_bounded);
 	tcase_add_test(tcase, division_is_exact_everywhere);
 	tcase_add_test(tcase, no_object_is_in_class_0);
+	tcase_add_test(tcase, starts_are_found_without_a_division);
 	tcase_add_test(tcase, aligned_classes_are_multiples);
 	tcase_add_test(tcase, aligned_classes_refuse_nonsense);
 	return suite_run(suite);
