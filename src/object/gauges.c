@@ -199,6 +199,8 @@ void ph__heap_move_gauges(struct ph_heap *heap, struct ph_gauges *to)
 {
 	struct objects *o = ph__snapshot_begin(heap);
 
+	/* A process that ends suddenly leaves what is written now. */
+	ph_store_relaxed(&heap->gauges->meta_bytes, heap_meta_bytes(heap, o));
 	ph__heap_move_gauges_alone(heap, to);
 	ph__snapshot_end(heap, o);
 }
