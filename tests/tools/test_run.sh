@@ -245,13 +245,14 @@ json_is "sudden ends" '[x["end"] for x in p if x["command"].endswith("signal 9")
 run --json "$TMP/report.json" "$P" forks 30
 status_is "forks" 0
 json_is "forks" 'len(p) == 31 and sum(x["forked"] for x in p) == 30'
-run --json "$TMP/report.json" sh -c 'sleep 30 & exit 0'
+run --json "$TMP/report.json" sh -c 'sleep 30 & sleep 0.3; exit 0'
 status_is "a daemon" 0
 says "a daemon" "^pageheap: sleep .*: still running$"
-json_is "a daemon" '[x["end"] for x in p if "sleep" in x["command"].split()[0]] == ["running"]'
+json_is "a daemon" '[x["end"] for x in p if x["command"] == "sleep 30" and not x["forked"]] == ["running"]'
 python3 -c 'import json, os, sys
 for x in json.load(open(sys.argv[1]))["processes"]:
     if x["end"] == "running": os.kill(x["pid"], 9)' "$TMP/report.json"
+# shellcheck disable=SC2016
 run --json "$TMP/report.json" sh -c '"$1" signal 15; sleep 0.2; "$1" rss 1; exit 0' sh "$P"
 json_is "sampling" '[x["rss"]["source"] for x in p if "rss 1" in x["command"] and "/run_programs" in x["exe"]] == ["sampled"]'
 i=0; script=

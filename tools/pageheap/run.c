@@ -61,6 +61,9 @@ static const char *const library_places[] = {
 /* What descendants get that are ending as the program ends. */
 #define GRACE_NS 100000000u
 
+/* A descendant that just starts has no slot yet; it gets this long for one. */
+#define START_GRACE_NS 10000000u
+
 struct run_options {
 	bool full;
 	bool quiet;
@@ -223,14 +226,17 @@ static void run_watch(struct launch *launch, struct tracker *tracker)
 	}
 }
 
-/* Lets descendants end that are about to. */
+/* Lets descendants end that are about to, and appear that just started. */
 static void run_grace(struct tracker *tracker)
 {
 	uint64_t start = clock_monotonic_ns();
+	uint64_t waited = 0;
 
-	while (tracker->nlive > 0 && clock_monotonic_ns() - start < GRACE_NS) {
+	while (waited < START_GRACE_NS ||
+	       (tracker->nlive > 0 && waited < GRACE_NS)) {
 		usleep(5000);
 		tracker_update(tracker);
+		waited = clock_monotonic_ns() - start;
 	}
 }
 
