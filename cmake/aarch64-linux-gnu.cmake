@@ -10,6 +10,7 @@ get_filename_component(sysroot
 	"${CMAKE_CURRENT_LIST_DIR}/../build/aarch64-sysroot" ABSOLUTE)
 
 set(CMAKE_C_COMPILER ${triplet}-gcc)
+set(CMAKE_CXX_COMPILER ${triplet}-g++)
 # The C library is where libc6-dev-arm64-cross puts it; the others (Check,
 # zlib) are found in the unpacked packages.
 set(CMAKE_FIND_ROOT_PATH "${sysroot}" "/usr/${triplet}")

@@ -23,12 +23,12 @@ RUNNER=()
 
 PKGS_BUILD="gcc libc6-dev cmake ninja-build pkg-config zlib1g-dev"
 PKGS_TEST="$PKGS_BUILD g++ clang check python3 git"
-# Programs that the preload tests run on the heap.
-PKGS_PROGRAMS="bash git gcc perl python3 sqlite3 lua5.4 redis-server
-	redis-tools xz-utils nodejs"
 PKGS_LINT="clang-format clang-tidy cppcheck shellcheck"
-PKGS_LONG="clang valgrind gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-	qemu-user-static"
+PKGS_CHECKERS="clang valgrind gcc-aarch64-linux-gnu g++-aarch64-linux-gnu
+	libc6-dev-arm64-cross qemu-user-static"
+# Programs that the preload tests run on the heap.
+PKGS_PROGRAMS=$(cat tests/preload/packages.txt)
+PKGS_PROGRAMS_LONG=$(cat tests/preload/packages-long.txt)
 
 npassed=0
 nfailed=0
