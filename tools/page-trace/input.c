@@ -46,12 +46,14 @@ static bool fill(struct input *in, const char **why)
 		return true;
 	in->at_end = true;
 	(void)gzerror(in->file, &error);
-	if (error == Z_BUF_ERROR)
+	if (error == Z_BUF_ERROR) {
 		*why = "compressed data ends early";
-	else if (error == Z_ERRNO)
+	} else if (error == Z_ERRNO) {
 		*why = strerror(errno);
-	else if (n < 0 || (error != Z_OK && error != Z_STREAM_END))
+		in->unreadable = true;
+	} else if (n < 0 || (error != Z_OK && error != Z_STREAM_END)) {
 		*why = "compressed data is damaged";
+	}
 	return false;
 }
 

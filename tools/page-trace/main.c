@@ -47,7 +47,7 @@ static int replay_file(struct input *in, FILE *out)
 	       (line = input_line(in, &why)) != NULL)
 		status = replay_line(&r, line, &why);
 	if (status == EXIT_OK && why != NULL)
-		status = EXIT_MALFORMED;
+		status = in->unreadable ? EXIT_SYSTEM : EXIT_MALFORMED;
 	if (status == EXIT_OK && !r.started && !ferror(out)) {
 		status = EXIT_MALFORMED;
 		why = "first line is not v1";

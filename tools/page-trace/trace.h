@@ -35,6 +35,7 @@ struct input {
 	unsigned long line_no; /* of the line last returned; from 1 */
 	size_t begin, end;     /* unread bytes of block */
 	bool at_end;
+	bool unreadable; /* the system failed, not the file */
 	char block[1 << 16];
 	char line[LINE_BYTES];
 };
@@ -45,7 +46,7 @@ void input_close(struct input *in);
 
 /*
  * The next line without its newline, NULL at the end; a line that breaks a rule
- * sets *why.
+ * sets *why, and so does a failure to read.
  */
 char *input_line(struct input *in, const char **why);
 
