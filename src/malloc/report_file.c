@@ -191,8 +191,12 @@ static void start_running(struct ph_report_slot *slot)
 
 static bool keep_path(struct option_text path)
 {
-	if (path.nbytes == 0 || path.nbytes >= sizeof(report.path))
+	if (path.nbytes == 0)
 		return false;
+	if (path.nbytes >= sizeof(report.path)) {
+		complain("longer than a path can be");
+		return false;
+	}
 	memcpy(report.path, path.bytes, path.nbytes);
 	report.path[path.nbytes] = '\0';
 	return true;
