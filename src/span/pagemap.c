@@ -33,6 +33,8 @@ int ph__pagemap_init(struct pagemap *map, struct meta *meta,
 	map->meta = meta;
 	map->root = root;
 	map->root_nbytes = 0;
+	map->low = PAGEMAP_ROOT_LEN;
+	map->high = 0;
 	if (root)
 		return 0;
 
@@ -45,12 +47,10 @@ void ph__pagemap_destroy(struct pagemap *map)
 {
 	if (!map->root)
 		return;
-	for (size_t i = 0; i < PAGEMAP_ROOT_LEN; i++) {
-		if (map->root[i])
-			ph__meta_free(map->meta, map->root[i],
-				      sizeof(*map->root[i]));
-		else
+	for (size_t i = map->low; i < map->high; i++) {
+		if (!map->root[i])
 			continue;
+		ph__meta_free(map->meta, map->root[i], sizeof(*map->root[i]));
 		map->root[i] = NULL;
 	}
 	if (map->root_nbytes)
@@ -80,6 +80,10 @@ int ph__pagemap_cover(struct pagemap *map, uintptr_t base, size_t nbytes)
 		}
 		/* Release: readers that see the leaf see its zeroes. */
 		ph_store_release(&map->root[i], leaf);
+		if (i < map->low)
+			map->low = i;
+		if (i >= map->high)
+			map->high = i + 1;
 	}
 	lock_release(&map->lock);
 	return error;

@@ -66,6 +66,7 @@ struct pagemap {
 	struct meta *meta;	    /* where leaves come from */
 	struct pagemap_leaf **root; /* PAGEMAP_ROOT_LEN pointers; atomic */
 	size_t root_nbytes;	    /* of root, if it is from meta; else 0 */
+	size_t low, high; /* leaves lie at root[low] to root[high - 1] */
 };
 
 /*
