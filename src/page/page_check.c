@@ -62,6 +62,16 @@ static bool check_run(struct check *c, uintptr_t addr, size_t npages)
 	return true;
 }
 
+/* Ends the run that reached up to addr, if any. */
+static bool end_run(struct check *c, uintptr_t addr)
+{
+	size_t npages = c->run_pages;
+
+	c->run_pages = 0;
+	return npages == 0 ||
+	       check_run(c, addr - (npages << PH_PAGE_SHIFT), npages);
+}
+
 /* The free runs of a chunk, joined with the run that reaches it from below. */
 static bool check_runs(struct check *c, const struct page_chunk *chunk,
 		       uintptr_t addr)
@@ -78,11 +88,8 @@ static bool check_runs(struct check *c, const struct page_chunk *chunk,
 			c->run_pages++;
 			continue;
 		}
-		if (c->run_pages != 0 &&
-		    !check_run(c, at - (c->run_pages << PH_PAGE_SHIFT),
-			       c->run_pages))
+		if (!end_run(c, at))
 			return false;
-		c->run_pages = 0;
 	}
 	return true;
 }
@@ -177,8 +184,8 @@ static bool check_entry(struct check *c, struct page_region *r, unsigned level,
 	bool grown = entry_is_grown(c->pa, r, level, i);
 
 	truth->packed = 0;
-	if (!grown)
-		c->run_pages = 0;
+	if (!grown && !end_run(c, page_entry_addr(r, level, i)))
+		return false;
 	if (level == PAGE_LEAF) {
 		if (!check_chunk(c, r, i, grown))
 			return false;
@@ -193,16 +200,6 @@ static bool check_entry(struct check *c, struct page_region *r, unsigned level,
 					    page_level_log2_pages(level + 1));
 	}
 	return check_summary(c, r, level, i, *truth);
-}
-
-/* Ends the run that reached up to addr, if any. */
-static bool end_run(struct check *c, uintptr_t addr)
-{
-	size_t npages = c->run_pages;
-
-	c->run_pages = 0;
-	return npages == 0 ||
-	       check_run(c, addr - (npages << PH_PAGE_SHIFT), npages);
 }
 
 static bool check_totals(struct check *c)

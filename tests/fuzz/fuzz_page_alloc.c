@@ -5,7 +5,7 @@
 #include "support/page_ops.h"
 
 /* Enough for any state; more would only slow the fuzzer down. */
-#define MAX_STEPS 150
+#define MAX_STEPS 80
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes);
 
