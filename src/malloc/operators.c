@@ -26,7 +26,8 @@
  * skipped.  So on failure the runtime's own nothrow operator is called, which
  * calls our throwing one inside a try block.  Where there is none to be found
  * (a static program), NULL is returned without calling the handler: an answer
- * that every such caller expects, though a handler might have found memory.
+ * that every such caller expects, though a handler might have found memory.  A
+ * static program's own throwing operator (below) is called nevertheless.
  *
  * Replacement.  The standard's operators build on each other, and a program may
  * replace some only:
@@ -62,6 +63,8 @@
 
 typedef void handler_function(void);
 typedef handler_function *get_handler_function(void);
+typedef void *plain_function(size_t nbytes);
+typedef void *aligned_function(size_t nbytes, size_t align);
 typedef void *nothrow_function(size_t nbytes, const void *tag);
 typedef void *nothrow_aligned_function(size_t nbytes, size_t align,
 				       const void *tag);
@@ -273,96 +276,105 @@ void *_ZnamSt11align_val_t(size_t n, size_t align)
 
 /* ---- new (std::nothrow) ---- */
 
-/*
- * The runtime's operator of this name, remembered at *cache; NULL when there
- * is none but ours.
- */
-PH_COLD static union symbol runtime_nothrow(void **cache, const char *name,
-					    const void *own)
+/* One of the four operators. */
+struct nothrow {
+	const char *name;
+	union symbol own;
+	void *runtime; /* the runtime's, once it was found; atomic */
+};
+
+/* The runtime's operator; its address is NULL when there is none but ours. */
+PH_COLD static union symbol runtime_nothrow(struct nothrow *op)
 {
 	/* Relaxed: whoever finds nothing here finds the same as others did. */
-	union symbol found = {.address = ph_load_relaxed(cache)};
+	union symbol found = {.address = ph_load_relaxed(&op->runtime)};
 
 	if (found.address)
 		return found;
-	found.address = runtime_symbol(name);
-	if (found.address == own)
+	found.address = runtime_symbol(op->name);
+	if (found.address == op->own.address)
 		found.address = NULL;
-	ph_store_relaxed(cache, found.address);
+	ph_store_relaxed(&op->runtime, found.address);
 	return found;
 }
 
-PH_COLD static void *nothrow_after_failure(void **cache, const char *name,
-					   nothrow_function *own, size_t n,
-					   const void *tag)
+/*
+ * When ours has failed, or the throwing operator is theirs: the program's.
+ * Without a runtime theirs is called as it is.
+ */
+PH_COLD static void *nothrow_slow(struct nothrow *op, plain_function *theirs,
+				  size_t n, const void *tag)
 {
-	union symbol self = {.nothrow = own};
-	union symbol found = runtime_nothrow(cache, name, self.address);
+	union symbol found = runtime_nothrow(op);
 
-	return found.address ? found.nothrow(n, tag) : NULL;
+	if (found.address)
+		return found.nothrow(n, tag);
+	return theirs ? theirs(n) : NULL;
 }
 
-PH_COLD static void *nothrow_aligned_after_failure(
-	void **cache, const char *name, nothrow_aligned_function *own, size_t n,
-	size_t align, const void *tag)
+PH_COLD static void *nothrow_aligned_slow(struct nothrow *op,
+					  aligned_function *theirs, size_t n,
+					  size_t align, const void *tag)
 {
-	union symbol self = {.nothrow_aligned = own};
-	union symbol found = runtime_nothrow(cache, name, self.address);
+	union symbol found = runtime_nothrow(op);
 
-	return found.address ? found.nothrow_aligned(n, align, tag) : NULL;
+	if (found.address)
+		return found.nothrow_aligned(n, align, tag);
+	return theirs ? theirs(n, align) : NULL;
 }
 
 void *_ZnwmRKSt9nothrow_t(size_t n, const void *tag)
 {
-	static void *cache;
-	void *p = new_is_ours() ? ph__malloc(n) : NULL;
+	static struct nothrow op = {.name = "_ZnwmRKSt9nothrow_t",
+				    .own.nothrow = _ZnwmRKSt9nothrow_t};
+	bool ours = new_is_ours();
+	void *p = ours ? ph__malloc(n) : NULL;
 
-	if (ph_likely(p))
-		return p;
-	return nothrow_after_failure(&cache, "_ZnwmRKSt9nothrow_t",
-				     _ZnwmRKSt9nothrow_t, n, tag);
+	return ph_likely(p) ? p
+			    : nothrow_slow(&op, ours ? NULL : _Znwm, n, tag);
 }
 
 void *_ZnamRKSt9nothrow_t(size_t n, const void *tag)
 {
-	static void *cache;
-	void *p = NULL;
+	static struct nothrow op = {.name = "_ZnamRKSt9nothrow_t",
+				    .own.nothrow = _ZnamRKSt9nothrow_t};
+	bool ours = ph_likely(_Znam == ph__own_new_array) && new_is_ours();
+	void *p = ours ? ph__malloc(n) : NULL;
 
-	if (ph_likely(_Znam == ph__own_new_array) && new_is_ours())
-		p = ph__malloc(n);
-	if (ph_likely(p))
-		return p;
-	return nothrow_after_failure(&cache, "_ZnamRKSt9nothrow_t",
-				     _ZnamRKSt9nothrow_t, n, tag);
+	return ph_likely(p) ? p
+			    : nothrow_slow(&op, ours ? NULL : _Znam, n, tag);
 }
 
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t n, size_t align,
 					 const void *tag)
 {
-	static void *cache;
-	void *p = new_aligned_is_ours() ? allocate_aligned(n, align) : NULL;
+	static struct nothrow op = {
+		.name = "_ZnwmSt11align_val_tRKSt9nothrow_t",
+		.own.nothrow_aligned = _ZnwmSt11align_val_tRKSt9nothrow_t};
+	bool ours = new_aligned_is_ours();
+	void *p = ours ? allocate_aligned(n, align) : NULL;
 
 	if (ph_likely(p))
 		return p;
-	return nothrow_aligned_after_failure(
-		&cache, "_ZnwmSt11align_val_tRKSt9nothrow_t",
-		_ZnwmSt11align_val_tRKSt9nothrow_t, n, align, tag);
+	return nothrow_aligned_slow(&op, ours ? NULL : _ZnwmSt11align_val_t, n,
+				    align, tag);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t n, size_t align,
 					 const void *tag)
 {
-	static void *cache;
-	void *p = NULL;
+	static struct nothrow op = {
+		.name = "_ZnamSt11align_val_tRKSt9nothrow_t",
+		.own.nothrow_aligned = _ZnamSt11align_val_tRKSt9nothrow_t};
+	bool ours =
+		ph_likely(_ZnamSt11align_val_t == ph__own_new_array_aligned) &&
+		new_aligned_is_ours();
+	void *p = ours ? allocate_aligned(n, align) : NULL;
 
-	if (ph_likely(_ZnamSt11align_val_t == ph__own_new_array_aligned) &&
-	    new_aligned_is_ours())
-		p = allocate_aligned(n, align);
 	if (ph_likely(p))
 		return p;
-	return nothrow_aligned_after_failure(
-		&cache, "_ZnamSt11align_val_tRKSt9nothrow_t",
-		_ZnamSt11align_val_tRKSt9nothrow_t, n, align, tag);
+	return nothrow_aligned_slow(&op, ours ? NULL : _ZnamSt11align_val_t, n,
+				    align, tag);
 }
 
 /* ---- delete ---- */
