@@ -266,8 +266,8 @@ PH_API int ph_pages_extend(struct ph_heap *heap, void *addr, size_t old_npages,
  * @brief Frees pages: a whole run, a part of one, or several adjacent ones.
  *
  * Aborts when a page of the range is free already, is not the heap's, or
- * belongs to a span.  NULL is ignored.  errno is kept.  Thread-safe,
- * logarithmic.
+ * belongs to a span.  NULL is ignored.  errno is kept.  Thread-safe, linear in
+ * npages, one load each.
  */
 PH_API void ph_pages_free(struct ph_heap *heap, void *addr, size_t npages);
 

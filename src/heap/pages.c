@@ -285,14 +285,17 @@ int ph_pages_extend(struct ph_heap *heap, void *addr, size_t old_npages,
 				 NULL);
 }
 
-/* Does a span in use lie at either end of the range? */
+/*
+ * Does a span in use lie anywhere in the range?  Its ends would not tell: a
+ * span may lie between two runs.  One load a page, mostly of nothing.
+ */
 static bool touches_span(const struct ph_heap *heap, uintptr_t addr,
 			 size_t npages)
 {
-	uintptr_t last = addr + ((npages - 1) << PH_PAGE_SHIFT);
-
-	return pagemap_span_at(heap->pagemap, addr) ||
-	       pagemap_span_at(heap->pagemap, last);
+	for (size_t i = 0; i < npages; i++)
+		if (pagemap_span_at(heap->pagemap, addr + (i << PH_PAGE_SHIFT)))
+			return true;
+	return false;
 }
 
 void ph_pages_free(struct ph_heap *heap, void *addr, size_t npages)

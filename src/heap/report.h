@@ -3,7 +3,7 @@
  * The caller's mistakes: one line to standard error, then abort.
  *
  *	pageheap: double free of 0x7f2a00002040 (span 0x7f2a00002000, 1 page,
- *	class 5, 64 bytes, object 1)
+ *	class 6, 64 bytes, object 1)
  *
  * (on one line).  The words before "of" say what was done, the parentheses
  * what lies at the address.

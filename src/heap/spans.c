@@ -330,7 +330,7 @@ size_t ph_span_elem_size(const struct ph_span *span)
 {
 	if (span_state(span) == SPAN_LARGE)
 		return span_nbytes(span);
-	return span->elem_size;
+	return ph_load_relaxed(&span->elem_size);
 }
 
 size_t ph_span_nelems(const struct ph_span *span)

@@ -137,6 +137,26 @@ static int visit(void *ctx, const struct ph_walk_item *item)
 	return 0;
 }
 
+/*
+ * Asks for addresses whose objects others may be freeing: any answer will do,
+ * as long as one comes.
+ */
+static void look_up(struct actor *a)
+{
+	struct stage *s = a->stage;
+	size_t nbytes = 0;
+
+	for (int i = 0; i < 200; i++) {
+		char *p = (char *)atomic_load(
+			&s->shared[rng_below(&a->rng, NSHARED)]);
+
+		p += rng_below(&a->rng, 30000);
+		(void)ph_span_of(s->heap, p);
+		(void)ph_object_base(s->heap, p, &nbytes);
+		(void)ph_span_of(s->heap, (void *)rng_next(&a->rng));
+	}
+}
+
 /* Looks, empties, gives back: everything a thread may do beside others. */
 static void *observe(void *arg)
 {
@@ -161,9 +181,7 @@ static void *observe(void *arg)
 			ph_scavenge(heap, rng_skewed(&a->rng, 1 << 24));
 			break;
 		default:
-			for (int i = 0; i < 100; i++)
-				(void)ph_span_of(heap,
-						 (void *)rng_next(&a->rng));
+			look_up(a);
 		}
 	}
 	return NULL;
