@@ -58,7 +58,7 @@ says_not() {
 	if grep -Eq -- "$2" "$TMP/err"; then bad "$1: a line matches '$2'"; else ok; fi
 }
 
-# what, count of lines
+# what, count of lines of standard error
 lines_are() {
 	n=$(wc -l <"$TMP/err")
 	if [ "$n" -eq "$2" ]; then ok; else bad "$1: $n lines, not $2"; fi

@@ -152,11 +152,15 @@ static void print_memory(FILE *out, const struct image *image,
 		format_bytes(gauges->in_use_bytes + gauges->free_bytes).s);
 	if (image->rss_source != RSS_NONE && image->rss_final != 0)
 		fprintf(out, " of RSS %s", format_bytes(image->rss_final).s);
-	fprintf(out, ": in use %s, free %s; returned %s, metadata %s\n",
+	fprintf(out, ": in use %s, free %s; returned %s",
 		format_bytes(gauges->in_use_bytes).s,
 		format_bytes(gauges->free_bytes).s,
-		format_bytes(gauges->returned_bytes).s,
-		format_bytes(gauges->meta_bytes).s);
+		format_bytes(gauges->returned_bytes).s);
+	/* Kept up to date at the end only. */
+	if (slot_state(image->slot) == PH_SLOT_ENDED)
+		fprintf(out, ", metadata %s",
+			format_bytes(gauges->meta_bytes).s);
+	fputc('\n', out);
 }
 
 static void print_objects(FILE *out, const struct image *image,

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,13 +132,6 @@ bool process_exe_read(uint32_t pid, char *exe, size_t size)
 int process_open(uint32_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-}
-
-bool process_ended(int pidfd)
-{
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&p, 1, 0) == 1;
 }
 
 int process_status(int pidfd)

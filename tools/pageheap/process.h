@@ -30,9 +30,6 @@ bool process_exe_read(uint32_t pid, char *exe, size_t size);
 /* A pidfd, or -1. */
 int process_open(uint32_t pid);
 
-/* Whether the process behind a pidfd has ended. */
-bool process_ended(int pidfd);
-
 /* Its status as wait(2) gives it, after it was reaped; -1: unknown. */
 int process_status(int pidfd);
 

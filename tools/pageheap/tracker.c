@@ -82,21 +82,6 @@ static void image_gone(struct tracker *tracker, struct image *image, int status)
 		image_end(tracker, image, IMAGE_SUDDEN);
 }
 
-static void image_sample(struct image *image)
-{
-	struct process_memory memory;
-
-	/* At its end the process writes its own, exact numbers. */
-	if (slot_ended(image) || image->became != NULL)
-		return;
-	if (!process_memory_read(image->pid, &memory))
-		return;
-	image->rss_source = RSS_SAMPLED;
-	image->rss_final = memory.resident_bytes;
-	if (memory.peak_bytes > image->rss_peak)
-		image->rss_peak = memory.peak_bytes;
-}
-
 static void became_forget(struct image *image)
 {
 	free(image->became);
@@ -119,6 +104,29 @@ static void image_check_exec(struct image *image)
 	/* exe of the slot may be cut. */
 	if (strncmp(exe, image->exe, sizeof(image->slot->exe) - 1) != 0)
 		image->became = tool_strdup(exe);
+}
+
+/*
+ * Takes the process's resident memory, unless the process became another
+ * program meanwhile: then it is that program's.  Memory and link are exchanged
+ * together, so the link is read second.  A program that became itself shows by
+ * a peak that falls.
+ */
+static void image_sample(struct image *image)
+{
+	struct process_memory memory;
+	bool read = process_memory_read(image->pid, &memory);
+
+	image_check_exec(image);
+	/* At its end the process writes its own, exact numbers. */
+	if (!read || slot_ended(image) || image->became != NULL ||
+	    memory.peak_bytes < image->rss_peak / 2 ||
+	    memory.peak_bytes < image->slot->start_resident_bytes / 2)
+		return;
+	image->rss_source = RSS_SAMPLED;
+	image->rss_final = memory.resident_bytes;
+	if (memory.peak_bytes > image->rss_peak)
+		image->rss_peak = memory.peak_bytes;
 }
 
 /*
@@ -233,59 +241,87 @@ static void image_fill(struct tracker *tracker, struct image *image)
 	}
 }
 
-/* Looks at one live image; returns true when it ended. */
-static bool image_update(struct tracker *tracker, struct image *image)
+/*
+ * Takes in slots that were claimed and fills in those that were filled in.
+ * Every image's end is decided after this, for the slot of the program that a
+ * process became must not be missed.
+ */
+static bool tracker_absorb(struct tracker *tracker)
+{
+	uint32_t before = tracker->nimages;
+	uint32_t claimed = report_file_count(tracker->file);
+
+	while (tracker->nimages < claimed && image_add(tracker))
+		;
+	for (uint32_t i = 0; i < tracker->nlive;) {
+		struct image *image = &tracker->images[tracker->live[i]];
+		uint32_t nlive = tracker->nlive;
+		if (image->pid == 0 && slot_state(image->slot) != PH_SLOT_EMPTY)
+			image_fill(tracker, image);
+		/* Filling in may end an earlier image; the rest moves up. */
+		if (tracker->nlive == nlive)
+			i++;
+	}
+	return tracker->nimages != before;
+}
+
+/*
+ * Whether the process of a live image is gone; then *status is its status as
+ * wait(2) gives it, or -1.  wait4(2) tells the main program's end, so that one
+ * is never gone here.
+ */
+static bool image_is_gone(struct tracker *tracker, struct image *image,
+			  int *status)
 {
 	struct process_stat stat;
 
-	if (image->pid == 0) {
-		if (slot_state(image->slot) == PH_SLOT_EMPTY)
-			return false;
-		image_fill(tracker, image);
-	}
-	if (!image->identified)
-		image_identify(tracker, image);
-	if (!image->identified) {
-		/* wait4(2) tells the main program's end, not its absence. */
-		if (image->pid == tracker->main_pid ||
-		    process_stat_read(image->pid, &stat))
-			return false;
-		image_gone(tracker, image, -1);
-		return true;
-	}
-	image_check_exec(image);
-	image_sample(image);
-	if (image->pid == tracker->main_pid)
+	*status = -1;
+	if (image->pid == 0 || image->pid == tracker->main_pid)
 		return false;
-	bool same = process_stat_read(image->pid, &stat) &&
-		    stat.start_ticks == image->start_ticks;
+	bool same = process_stat_read(image->pid, &stat);
+	if (!image->identified)
+		return !same;
+	same = same && stat.start_ticks == image->start_ticks;
 	/* A leader that ended before its threads looks like a zombie. */
 	bool zombie = same && stat.state == 'Z' && stat.nthreads <= 1;
 	if (same && !zombie)
 		return false;
-	int status = zombie ? stat.status : -1;
-	if (status < 0 && image->pidfd >= 0)
-		status = process_status(image->pidfd);
-	image_gone(tracker, image, status);
+	if (zombie)
+		*status = stat.status;
+	else if (image->pidfd >= 0)
+		*status = process_status(image->pidfd);
+	return true;
+}
+
+/* Looks at one live image; returns true when it ended. */
+static bool image_update(struct tracker *tracker, uint32_t number)
+{
+	struct image *image = &tracker->images[number];
+	int status;
+
+	if (image->pid != 0 && !image->identified)
+		image_identify(tracker, image);
+	if (image->identified)
+		image_sample(image);
+	if (!image_is_gone(tracker, image, &status))
+		return false;
+	/* It may have become another program since the last look. */
+	tracker_absorb(tracker);
+	image = &tracker->images[number];
+	if (image->end == IMAGE_LIVE)
+		image_gone(tracker, image, status);
 	return true;
 }
 
 bool tracker_update(struct tracker *tracker)
 {
-	bool changed = false;
-	uint32_t claimed = report_file_count(tracker->file);
+	bool changed = tracker_absorb(tracker);
 
-	while (tracker->nimages < claimed && image_add(tracker))
-		changed = true;
-	/* Filling an image in may end an earlier one, which moves the rest. */
 	for (uint32_t i = 0; i < tracker->nlive;) {
-		uint32_t before = tracker->nlive;
-		if (image_update(tracker, &tracker->images[tracker->live[i]]))
+		if (image_update(tracker, tracker->live[i]))
 			changed = true;
-		if (tracker->nlive == before)
-			i++;
 		else
-			changed = true;
+			i++;
 	}
 	return changed;
 }

@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-#define NTHREADS 4
+#define NTHREADS 3
 #define NFORKS 300
 #define NKEPT 200
 
