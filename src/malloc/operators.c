@@ -63,6 +63,7 @@
 
 typedef void handler_function(void);
 typedef handler_function *get_handler_function(void);
+typedef void *dlopen_function(const char *file, int mode);
 typedef void *plain_function(size_t nbytes);
 typedef void *aligned_function(size_t nbytes, size_t align);
 typedef void *nothrow_function(size_t nbytes, const void *tag);
@@ -73,8 +74,10 @@ typedef void *nothrow_aligned_function(size_t nbytes, size_t align,
 extern handler_function *_ZSt15get_new_handlerv(void) PH_WEAK;
 extern void _ZSt17__throw_bad_allocv(void) PH_WEAK;
 
-/* Weak, lest a static program be told that it needs shared libraries. */
-extern void *dlopen(const char *file, int mode) PH_WEAK;
+/*
+ * Weak, so that static programs need not have them.  A mere mention of dlopen
+ * makes the linker warn those; dlsym finds it.
+ */
 extern void *dlsym(void *handle, const char *name) PH_WEAK;
 extern int dlclose(void *handle) PH_WEAK;
 
@@ -144,17 +147,31 @@ static inline bool delete_aligned_is_ours(void)
 
 /* ---- the runtime ---- */
 
+/* What dlsym() returns, as a function; C has no cast for this. */
+union symbol {
+	void *address;
+	get_handler_function *get_handler;
+	handler_function *thrower;
+	nothrow_function *nothrow;
+	nothrow_aligned_function *nothrow_aligned;
+	dlopen_function *dlopen;
+};
+
 /* A symbol of the C++ runtime that is loaded, or NULL. */
 static void *runtime_symbol(const char *name)
 {
 	static const char *const runtimes[] = {"libstdc++.so.6",
 					       "libc++abi.so.1", "libc++.so.1"};
+	union symbol open = {.address = NULL};
 	void *symbol = NULL;
 
-	if (!dlopen || !dlsym || !dlclose)
+	if (dlsym && dlclose)
+		open.address = dlsym(RTLD_DEFAULT, "dlopen");
+	if (!open.address)
 		return NULL;
 	for (size_t i = 0; i < PH_ARRAY_SIZE(runtimes) && !symbol; i++) {
-		void *handle = dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
+		void *handle =
+			open.dlopen(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
 
 		if (!handle)
 			continue;
@@ -163,15 +180,6 @@ static void *runtime_symbol(const char *name)
 	}
 	return symbol;
 }
-
-/* What dlsym() returns, as a function; C has no cast for this. */
-union symbol {
-	void *address;
-	get_handler_function *get_handler;
-	handler_function *thrower;
-	nothrow_function *nothrow;
-	nothrow_aligned_function *nothrow_aligned;
-};
 
 /* The handler that the program installed, or NULL. */
 static handler_function *current_handler(void)
