@@ -26,6 +26,8 @@ struct heap_check {
 	uint64_t nspans;
 	uint64_t small_bytes;
 	uint64_t large_bytes;
+	uint64_t nlarge_objects;
+	uint64_t large_object_bytes;
 };
 
 /* Describes a broken invariant; returns 1, the visitors' "stop". */
@@ -95,6 +97,10 @@ static int check_span(void *ctx, struct ph_span *s)
 	} else {
 		c->large_bytes += span_nbytes(s);
 	}
+	if (span_state(s) == SPAN_LARGE) {
+		c->nlarge_objects++;
+		c->large_object_bytes += span_nbytes(s);
+	}
 	return check_span_pages(c, s);
 }
 
@@ -116,6 +122,9 @@ static bool check_gauges(struct heap_check *c)
 	if (c->nspans != g->spans || c->small_bytes != g->small_span_bytes ||
 	    c->large_bytes != g->large_span_bytes)
 		return !broken(c, "gauges of spans differ from the spans", 0);
+	if (c->nlarge_objects != g->large_objects ||
+	    c->large_object_bytes != g->large_bytes)
+		return !broken(c, "gauges of large objects differ", 0);
 	return true;
 }
 

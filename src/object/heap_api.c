@@ -146,6 +146,8 @@ int ph_heap_walk(struct ph_heap *heap, uint32_t flags,
 struct objects_check {
 	uint64_t objects[PH_NUM_CLASSES];
 	uint64_t spans[PH_NUM_CLASSES];
+	uint64_t partial[PH_NUM_CLASSES]; /* spans that say they are listed */
+	uint64_t empty[PH_NUM_CLASSES];
 	const char *wrong;
 };
 
@@ -158,6 +160,8 @@ static int check_span_list(void *ctx, struct ph_span *s)
 		return 0;
 	c->objects[s->size_class] += s->nalloc;
 	c->spans[s->size_class]++;
+	c->partial[s->size_class] += s->on_list == SPAN_ON_PARTIAL;
+	c->empty[s->size_class] += s->on_list == SPAN_ON_EMPTY;
 	if (s->nalloc == 0 && s->on_list != SPAN_ON_EMPTY)
 		c->wrong = "an empty span is kept in vain";
 	else if (s->nalloc == s->nelems && s->on_list != SPAN_ON_NONE)
@@ -168,8 +172,28 @@ static int check_span_list(void *ctx, struct ph_span *s)
 	return c->wrong != NULL;
 }
 
+/* Are on the central's lists those spans that say so, and no others? */
+static bool central_is_right(const struct central *c, uint64_t npartial,
+			     uint64_t nempty) PH_NO_THREAD_SAFETY
+{
+	uint64_t n = 0;
+
+	ph_list_for_each (it, &c->partial) {
+		const struct ph_span *s =
+			ph_list_entry(it, struct ph_span, link);
+
+		if (s->size_class != c->size_class ||
+		    s->on_list != SPAN_ON_PARTIAL || ++n > npartial)
+			return false;
+	}
+	if (c->empty && c->empty->on_list != SPAN_ON_EMPTY)
+		return false;
+	return n == npartial && nempty == (c->empty != NULL);
+}
+
 /* Compares lists and gauges of each class with the spans there are. */
-static const char *check_objects(struct ph_heap *heap) PH_REQUIRES(heap->lock)
+static const char *check_objects(struct ph_heap *heap, const struct objects *o)
+	PH_REQUIRES(heap->lock)
 {
 	struct objects_check c = {.wrong = NULL};
 	const struct ph_gauges *g = heap->gauges;
@@ -179,6 +203,10 @@ static const char *check_objects(struct ph_heap *heap) PH_REQUIRES(heap->lock)
 		if (c.objects[i] != g->class_objects[i] ||
 		    c.spans[i] != g->class_spans[i])
 			c.wrong = "gauges of a size class differ";
+	for (unsigned i = 1; i < PH_NUM_CLASSES && o && !c.wrong; i++)
+		if (!central_is_right(&o->centrals[i], c.partial[i],
+				      c.empty[i]))
+			c.wrong = "a central's lists differ from the spans";
 	return c.wrong;
 }
 
@@ -190,7 +218,7 @@ int ph_heap_check(struct ph_heap *heap, char *why, size_t size)
 
 	ok = ph__heap_check(heap, why, size);
 	if (ok) {
-		wrong = check_objects(heap);
+		wrong = check_objects(heap, o);
 		ok = !wrong;
 	}
 	ph__snapshot_end(heap, o);
