@@ -9,6 +9,7 @@
 #define PH_HEAP_HEAP_H
 
 #include "heap/arena.h"
+#include "heap/pacer.h"
 #include "meta/meta.h"
 #include "meta/pool.h"
 #include "os/lock.h"
@@ -28,6 +29,27 @@ struct objects;
 #define HEAP_PRIMARY UINT32_C(0x10000)	 /* its classes are in page entries */
 #define HEAP_OWN_META UINT32_C(0x40000)	 /* own_meta */
 #define HEAP_OWN_SPACE UINT32_C(0x20000) /* own page map and arenas */
+
+/*
+ * The background scavenger's state (object/background.c).  `wanted` and
+ * `running` are atomic; the others are set when it is enabled, or belong to
+ * the thread that runs, or are guarded by the heap's lock (pacer).
+ */
+#define BACKGROUND_START_BYTES ((uint64_t)4 << 20)
+#define BACKGROUND_START_SHARE 8
+
+struct heap_background {
+	bool enabled;
+	uint32_t wanted;    /* 1: free memory asks for a thread */
+	uint32_t running;   /* 1: there is a thread, or one is being made */
+	uint32_t process;   /* pid in which threads may be made */
+	uint64_t retry_ns;  /* atomic; no attempt to make one before */
+	uint64_t second_ns; /* when it last did what is due once a second */
+	struct pacer pacer;
+};
+
+/* Ranges on their way to the system at a time, of all threads together. */
+#define HEAP_FLIGHTS 8
 
 struct ph_heap {
 	/*
@@ -59,6 +81,8 @@ struct ph_heap {
 	uint32_t sweep_gen;	/* of the last sweep begun */
 	bool zero_doubted;	/* returned memory may hold old contents */
 	size_t pages_in_flight; /* on their way to the system */
+	struct page_range flights[HEAP_FLIGHTS]; /* those; npages 0: none */
+	struct heap_background background;
 
 	/*
 	 * Gauges: changed under the lock (those by size class under the
@@ -182,6 +206,9 @@ void ph__pages_update_gauges(struct ph_heap *heap) PH_REQUIRES(heap->lock);
 /* As ph_scavenge(), with a choice of chunks. */
 size_t ph__heap_scavenge(struct ph_heap *heap, size_t nbytes,
 			 enum scav_mode mode) PH_EXCLUDES(heap->lock);
+
+/* In a forked child: ranges that other threads had in flight are free. */
+void ph__heap_land_flights(struct ph_heap *heap) PH_REQUIRES(heap->lock);
 
 /* After a growth: releases as much as the heap holds beyond its demand. */
 void ph__heap_scavenge_after_growth(struct ph_heap *heap, size_t grown_nbytes)

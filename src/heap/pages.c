@@ -40,6 +40,19 @@ static uint64_t *kind_gauge(struct ph_heap *heap, enum page_kind kind)
 	return &heap->gauges->raw_bytes;
 }
 
+/* Asks for a background thread when much is free; object/background.c. */
+static void ask_for_background(struct ph_heap *heap) PH_REQUIRES(heap->lock)
+{
+	const struct ph_gauges *g = heap->gauges;
+	struct heap_background *b = &heap->background;
+
+	/* Sequentially consistent: pairs with the thread's last store. */
+	if (g->free_bytes > BACKGROUND_START_BYTES +
+				    g->in_use_bytes / BACKGROUND_START_SHARE &&
+	    !ph_load_seq(&b->running))
+		ph_store_relaxed(&b->wanted, 1);
+}
+
 void ph__pages_update_gauges(struct ph_heap *heap)
 {
 	const struct page_alloc *pa = &heap->pages;
@@ -61,6 +74,8 @@ void ph__pages_update_gauges(struct ph_heap *heap)
 		ph_store_relaxed(&g->peak_in_use_bytes, in_use);
 	if (mapped - returned > g->peak_resident_bytes)
 		ph_store_relaxed(&g->peak_resident_bytes, mapped - returned);
+	if (heap->background.enabled)
+		ask_for_background(heap);
 }
 
 /* Books a run that the page allocator has marked used. */

@@ -13,6 +13,9 @@
  * holds more than a tenth above its highest use.  Chunks that are nearly full
  * are spared.
  *
+ * Ranges in flight are written down in the heap: a child of fork, in which the
+ * thread that released them does not exist, takes them back as they were.
+ *
  * A generation (page/scav_index.h) ends when as many pages were allocated as
  * are in use: the heap has had time to use up what is dense.
  */
@@ -31,35 +34,70 @@ static void end_generation_if_due(struct ph_heap *heap) PH_REQUIRES(heap->lock)
 	heap->generation_pages = 0;
 }
 
+/* Takes a range out of the heap for its flight.  NULL: none, or no slot. */
+static struct page_range *take_off(struct ph_heap *heap,
+				   const struct scav_request *req)
+	PH_REQUIRES(heap->lock)
+{
+	for (unsigned i = 0; i < HEAP_FLIGHTS; i++) {
+		struct page_range *f = &heap->flights[i];
+
+		if (f->npages)
+			continue;
+		*f = ph__page_scavenge_take(&heap->pages, req);
+		heap->pages_in_flight += f->npages;
+		return f->npages ? f : NULL;
+	}
+	/* As many threads are at it already. */
+	return NULL;
+}
+
+/* Puts a range back: given back to the system, or as it was. */
+static void land(struct ph_heap *heap, struct page_range *f, bool released)
+	PH_REQUIRES(heap->lock)
+{
+	heap->pages_in_flight -= f->npages;
+	if (released) {
+		ph__page_scavenge_done(&heap->pages, *f);
+		gauge_add(&heap->gauges->scavenges, 1);
+		gauge_add(&heap->gauges->scavenged_bytes,
+			  (uint64_t)f->npages << PH_PAGE_SHIFT);
+	} else {
+		ph__page_scavenge_abort(&heap->pages, *f);
+	}
+	f->npages = 0;
+	ph__pages_update_gauges(heap);
+}
+
+void ph__heap_land_flights(struct ph_heap *heap)
+{
+	for (unsigned i = 0; i < HEAP_FLIGHTS; i++)
+		if (heap->flights[i].npages)
+			land(heap, &heap->flights[i], false);
+}
+
 /* Gives one range back.  Its bytes, or 0: nothing left, or refused. */
 static size_t scavenge_one(struct ph_heap *heap, const struct scav_request *req)
 {
+	struct page_range *f;
 	struct page_range range;
 	size_t nbytes;
 	int error;
 
 	heap_lock(heap);
-	range = ph__page_scavenge_take(&heap->pages, req);
-	heap->pages_in_flight += range.npages;
+	f = take_off(heap, req);
+	if (f)
+		range = *f;
 	heap_unlock(heap);
-	if (range.npages == 0)
+	if (!f)
 		return 0;
 	nbytes = range.npages << PH_PAGE_SHIFT;
 	error = heap->os->release(heap->os_ctx, (void *)range.addr, nbytes);
 
 	heap_lock(heap);
-	heap->pages_in_flight -= range.npages;
-	if (error) {
-		ph__page_scavenge_abort(&heap->pages, range);
-		nbytes = 0;
-	} else {
-		ph__page_scavenge_done(&heap->pages, range);
-		gauge_add(&heap->gauges->scavenges, 1);
-		gauge_add(&heap->gauges->scavenged_bytes, nbytes);
-	}
-	ph__pages_update_gauges(heap);
+	land(heap, f, error == 0);
 	heap_unlock(heap);
-	return nbytes;
+	return error ? 0 : nbytes;
 }
 
 size_t ph__heap_scavenge(struct ph_heap *heap, size_t nbytes,

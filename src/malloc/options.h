@@ -27,6 +27,7 @@ struct options {
 	size_t max_bytes;	   /* 0: no bound */
 	bool print;
 	bool random;
+	bool scavenge;
 	bool stats;
 	bool strict;
 	uint32_t given; /* bit i: the i-th option was in PAGEHEAP */
@@ -48,7 +49,7 @@ struct option {
 	size_t offset; /* of the value in struct options */
 };
 
-#define OPTIONS_COUNT 6
+#define OPTIONS_COUNT 7
 
 extern const struct option ph__option_table[OPTIONS_COUNT] PH_HIDDEN;
 

@@ -25,6 +25,7 @@
 #include "malloc/info.h"
 #include "malloc/options.h"
 #include "malloc/report_file.h"
+#include "object/background.h"
 #include "object/objects.h"
 #include "os/lock.h"
 
@@ -114,6 +115,8 @@ PH_CONSTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_start(void)
 	ph__options_print(&process_options);
 	ph__stats_prepare(&process_options);
 	ph__report_attach(heap, &process_options);
+	if (process_options.scavenge)
+		ph__background_enable(heap);
 }
 
 PH_DESTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_end(void)

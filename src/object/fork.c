@@ -16,6 +16,7 @@
  */
 #include <pthread.h>
 
+#include "object/background.h"
 #include "object/objects.h"
 #include "os/os.h"
 
@@ -80,6 +81,22 @@ static void fork_parent(void)
 	each_lock(lock_unhold_after_fork);
 }
 
+/* What threads that do not exist here were doing for each heap. */
+static void each_heap_alone(void)
+{
+	for (size_t i = 0; i < ph__registry.nslots; i++) {
+		struct ph_heap *heap = ph__registry.slots[i];
+
+		if (!heap)
+			continue;
+		heap_lock(heap);
+		ph__heap_land_flights(heap);
+		heap_unlock(heap);
+		if (heap->background.enabled)
+			ph__background_after_fork_child(heap);
+	}
+}
+
 static void fork_child(void)
 {
 	ph__fork_leave();
@@ -87,6 +104,7 @@ static void fork_child(void)
 	ph__os_fork_child();
 	(void)ph__os_membarrier_register();
 	ph__thread_after_fork_child();
+	each_heap_alone();
 }
 
 void ph__fork_init(void)

@@ -19,6 +19,7 @@
 
 #include "base/bits.h"
 #include "heap/report.h"
+#include "object/background.h"
 #include "object/objects.h"
 
 /* Objects at least this much smaller after realloc are moved: 1/2. */
@@ -38,9 +39,13 @@ static void *alloc_from_central(struct ph_heap *heap, unsigned size_class)
 	return p;
 }
 
-/* A taker that could not take asked the owner to empty itself. */
-static void heed_flush_wanted(struct tcache *tc)
+/*
+ * What every slow path of a cache begins with: the owner is not idle; and a
+ * taker that could not take may have asked it to empty itself.
+ */
+static void note_slow_path(struct tcache *tc)
 {
+	ph_store_relaxed(&tc->activity, tc->activity + 1);
 	if (ph_likely(!ph_load_relaxed(&tc->flush_wanted)))
 		return;
 	ph_store_relaxed(&tc->flush_wanted, 0);
@@ -60,7 +65,7 @@ void *ph__object_alloc_slow(struct ph_heap *heap, unsigned size_class)
 		if (tc != &ph__empty_cache) {
 			struct magazine *m = &tc->magazines[size_class];
 
-			heed_flush_wanted(tc);
+			note_slow_path(tc);
 			if (m->count || ph__tcache_refill(tc, size_class))
 				p = magazine_pop(m);
 			thread_leave(t);
@@ -86,7 +91,7 @@ void ph__object_free_slow(struct ph_heap *heap, void *p, unsigned size_class)
 		if (tc != &ph__empty_cache) {
 			struct magazine *m = &tc->magazines[size_class];
 
-			heed_flush_wanted(tc);
+			note_slow_path(tc);
 			if (m->count && magazine_has_recent(m, p)) {
 				thread_leave(t);
 				ph__object_bad(heap, "double free of", p);
@@ -97,6 +102,7 @@ void ph__object_free_slow(struct ph_heap *heap, void *p, unsigned size_class)
 				magazine_push(m, p);
 			thread_leave(t);
 			if (attached) {
+				background_poll(heap);
 				errno = saved;
 				return;
 			}
@@ -106,6 +112,7 @@ void ph__object_free_slow(struct ph_heap *heap, void *p, unsigned size_class)
 		}
 	}
 	ph__central_give(heap, &objects_of(heap)->centrals[size_class], &p, 1);
+	background_poll(heap);
 	errno = saved;
 }
 
@@ -125,6 +132,7 @@ void ph__object_free_other(struct ph_heap *heap, void *p)
 		ph__object_bad(heap, "invalid free inside", p);
 	if (!ph__span_free(heap, s, SPAN_LARGE, (uintptr_t)p))
 		ph__object_bad(heap, "double free of", p);
+	background_poll(heap);
 	errno = saved;
 }
 

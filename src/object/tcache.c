@@ -160,6 +160,14 @@ void ph__tcache_flush(struct tcache *tc)
 			give_oldest(tc, c, tc->magazines[c].count);
 }
 
+bool ph__tcache_holds_objects(const struct tcache *tc)
+{
+	for (unsigned c = 1; c < PH_NUM_CLASSES; c++)
+		if (ph_load_relaxed(&tc->magazines[c].count))
+			return true;
+	return false;
+}
+
 void ph__tcache_free_slots(struct tcache *tc)
 {
 	for (unsigned c = 1; c < PH_NUM_CLASSES; c++) {

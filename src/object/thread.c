@@ -240,29 +240,69 @@ static void wait_until_idle(const struct tcache *tc)
 	}
 }
 
-/* Empties the caches of the heap; the caches lock keeps owners out. */
-static void take_and_flush(struct objects *o) PH_REQUIRES(o->caches_lock)
+/* Which caches a taker takes. */
+typedef bool cache_choice(struct tcache *tc);
+
+static bool every_cache(struct tcache *tc)
 {
-	ph_list_for_each (it, &o->caches)
-		detach(ph_list_entry(it, struct tcache, link));
+	(void)tc;
+	return true;
+}
+
+/* Holds something, and its owner had no slow path since the last look. */
+static bool idle_cache(struct tcache *tc)
+{
+	uint32_t activity = ph_load_relaxed(&tc->activity);
+	bool idle = activity == tc->seen_activity;
+
+	tc->seen_activity = activity;
+	return idle && ph__tcache_holds_objects(tc);
+}
+
+/* Without membarrier: owners are asked, the caller empties its own. */
+static void ask_to_flush(struct objects *o)
+{
+	ph_list_for_each (it, &o->caches) {
+		struct tcache *tc = ph_list_entry(it, struct tcache, link);
+
+		if (!tc->taken)
+			continue;
+		ph_store_relaxed(&tc->flush_wanted, 1);
+		if (tc->thread->state == &ph__thread_state)
+			ph__tcache_flush(tc);
+	}
+}
+
+/* Empties the chosen caches; the caches lock keeps their owners out. */
+static void take_and_flush(struct objects *o, cache_choice *choose)
+	PH_REQUIRES(o->caches_lock)
+{
+	bool any = false;
+
+	ph_list_for_each (it, &o->caches) {
+		struct tcache *tc = ph_list_entry(it, struct tcache, link);
+
+		tc->taken = choose(tc);
+		if (tc->taken) {
+			detach(tc);
+			any = true;
+		}
+	}
+	if (!any)
+		return;
 	/*
 	 * The barrier of thread.h: owners that did not see the detach have
 	 * busy set where we see it.
 	 */
 	if (!ph__os_membarrier()) {
-		ph_list_for_each (it, &o->caches) {
-			struct tcache *tc =
-				ph_list_entry(it, struct tcache, link);
-
-			ph_store_relaxed(&tc->flush_wanted, 1);
-			if (tc->thread->state == &ph__thread_state)
-				ph__tcache_flush(tc);
-		}
+		ask_to_flush(o);
 		return;
 	}
 	ph_list_for_each (it, &o->caches) {
 		struct tcache *tc = ph_list_entry(it, struct tcache, link);
 
+		if (!tc->taken)
+			continue;
 		wait_until_idle(tc);
 		ph__tcache_flush(tc);
 	}
@@ -275,16 +315,26 @@ static void trim_centrals(struct objects *o)
 		ph__central_trim(o->heap, &o->centrals[c]);
 }
 
-void ph__thread_flush_all(struct ph_heap *heap)
+static void flush_chosen(struct ph_heap *heap, cache_choice *choose)
 {
 	struct objects *o = ph_load_acquire(&heap->objects);
 
 	if (!o)
 		return;
 	lock_acquire(&o->caches_lock);
-	take_and_flush(o);
+	take_and_flush(o, choose);
 	lock_release(&o->caches_lock);
 	trim_centrals(o);
+}
+
+void ph__thread_flush_all(struct ph_heap *heap)
+{
+	flush_chosen(heap, every_cache);
+}
+
+void ph__thread_flush_idle(struct ph_heap *heap)
+{
+	flush_chosen(heap, idle_cache);
 }
 
 void ph__thread_flush_stopped(struct ph_heap *heap)

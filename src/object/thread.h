@@ -61,9 +61,12 @@ struct tcache {
 	struct ph_heap *heap;
 	struct objects *objects;
 	struct thread *thread;
-	struct list link;      /* of objects->caches; caches lock */
-	size_t capacity_bytes; /* sum of capacity * size; owner */
-	uint32_t flush_wanted; /* atomic: owner empties itself soon */
+	struct list link;	/* of objects->caches; caches lock */
+	size_t capacity_bytes;	/* sum of capacity * size; owner */
+	uint32_t flush_wanted;	/* atomic: owner empties itself soon */
+	bool taken;		/* by the taker at work; caches lock */
+	uint32_t activity;	/* atomic: slow paths of the owner */
+	uint32_t seen_activity; /* by the last look for idle caches */
 };
 
 struct thread_state {
@@ -164,6 +167,12 @@ void ph__thread_flush_all(struct ph_heap *heap);
  */
 void ph__thread_flush_stopped(struct ph_heap *heap);
 
+/*
+ * Empties the caches of threads that had no slow path since the last call, and
+ * drops the centrals' spare spans.
+ */
+void ph__thread_flush_idle(struct ph_heap *heap);
+
 /* Frees the heap's caches, for a heap whose objects are no more. */
 void ph__thread_forget_heap(struct ph_heap *heap);
 
@@ -187,6 +196,9 @@ PH_MUST_USE bool ph__tcache_make_room(struct tcache *tc, unsigned size_class);
 
 /* Empties all magazines.  By the owner in its bracket, or by a taker. */
 void ph__tcache_flush(struct tcache *tc);
+
+/* Is there an object in any magazine?  By anybody; right at some moment. */
+bool ph__tcache_holds_objects(const struct tcache *tc);
 
 /* Gives the magazines' slots back. */
 void ph__tcache_free_slots(struct tcache *tc);

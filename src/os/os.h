@@ -55,6 +55,9 @@ uint32_t ph__os_parent_id(void);
 /* Does the process run with more rights than its caller (set-uid)? */
 bool ph__os_is_secure(void);
 
+/* Sleeps for about that long; may return early. */
+void ph__os_sleep_ns(uint64_t duration_ns);
+
 /* Sleeps while *word is expected; returns early for any reason. */
 void ph__os_futex_wait(uint32_t *word, uint32_t expected);
 

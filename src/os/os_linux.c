@@ -319,6 +319,18 @@ uint32_t ph__os_thread_id(void)
 	return (uint32_t)syscall(SYS_gettid);
 }
 
+void ph__os_sleep_ns(uint64_t duration_ns)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)(duration_ns / UINT64_C(1000000000)),
+		.tv_nsec = (long)(duration_ns % UINT64_C(1000000000))};
+	int saved = errno;
+
+	/* The call itself: libraries that fake time interpose nanosleep. */
+	(void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
+	errno = saved;
+}
+
 void ph__os_futex_wait(uint32_t *word, uint32_t expected)
 {
 	int saved = errno;
