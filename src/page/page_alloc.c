@@ -276,20 +276,13 @@ static struct page_run take_run(struct page_alloc *pa, uintptr_t addr,
 {
 	struct page_run run = {addr, 0};
 	struct page_piece p = piece_at(pa, addr, npages);
+	uintptr_t at = addr;
+	size_t left = npages;
 
-	if (ph_likely(p.n == npages)) {
-		run.scavenged_pages = take_bits(pa, &p);
+	do {
+		run.scavenged_pages += take_bits(pa, &p);
 		ph__page_tree_taken(&p);
-	} else {
-		uintptr_t at = addr;
-		size_t left = npages;
-
-		do {
-			run.scavenged_pages += take_bits(pa, &p);
-			ph__page_tree_leaf_taken(&p);
-		} while (next_piece(pa, &p, &at, &left));
-		merge_above(pa, addr, npages);
-	}
+	} while (next_piece(pa, &p, &at, &left));
 	pa->in_use_pages += npages;
 	pa->scavenged_pages -= run.scavenged_pages;
 	return run;
@@ -381,6 +374,14 @@ void ph__page_alloc_free(struct page_alloc *pa, uintptr_t addr, size_t npages)
 	free_bits(pa, &p);
 	if (ph_likely(p.n == npages)) {
 		note_chunk_run(pa, &p, ph__page_tree_freed(&p));
+		return;
+	}
+	if (npages <= PAGE_BITS) {
+		/* Two chunks: what is above them seldom needs a change. */
+		note_chunk_run(pa, &p, ph__page_tree_freed(&p));
+		(void)next_piece(pa, &p, &at, &left);
+		free_bits(pa, &p);
+		ph__page_tree_freed(&p);
 		return;
 	}
 	note_chunk_run(pa, &p, ph__page_tree_leaf_freed(&p));

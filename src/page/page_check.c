@@ -153,23 +153,31 @@ static bool entry_is_grown(const struct page_alloc *pa, struct page_region *r,
 	return ph__addr_ranges_overlaps(&pa->grown, entry);
 }
 
-/* Compares a summary with the truth. */
+/*
+ * Compares a summary with the truth.  least is what it must not be below: the
+ * truth for a leaf, what the children's summaries merge to for others.
+ */
 static bool check_summary(struct check *c, struct page_region *r,
-			  unsigned level, unsigned i, struct page_sum truth)
+			  unsigned level, unsigned i, struct page_sum truth,
+			  struct page_sum least)
 {
 	struct page_sum s = *page_region_sum(r, level, i);
 	uintptr_t addr = page_entry_addr(r, level, i);
 
 	if ((s.packed == 0) != (truth.packed == 0))
 		return broken(c, "summary zero or not", addr);
-	if (page_sum_start(s) != page_sum_start(truth))
-		return broken(c, "start of a summary", addr);
-	if (page_sum_end(s) != page_sum_end(truth))
-		return broken(c, "end of a summary", addr);
-	if (page_sum_max(s) < page_sum_max(truth))
+	if (page_sum_start(s) < page_sum_start(least))
+		return broken(c, "start of a summary too low", addr);
+	if (page_sum_end(s) < page_sum_end(least))
+		return broken(c, "end of a summary too low", addr);
+	if (page_sum_max(s) < page_sum_max(least))
 		return broken(c, "max of a summary too low", addr);
+	if (level == PAGE_LEAF && page_sum_start(s) != page_sum_start(truth))
+		return broken(c, "start of a leaf", addr);
+	if (level == PAGE_LEAF && page_sum_end(s) != page_sum_end(truth))
+		return broken(c, "end of a leaf", addr);
 	if (c->settled && s.packed != truth.packed)
-		return broken(c, "max of a settled summary", addr);
+		return broken(c, "settled summary", addr);
 	return true;
 }
 
@@ -180,7 +188,7 @@ static bool check_summary(struct check *c, struct page_region *r,
 static bool check_entry(struct check *c, struct page_region *r, unsigned level,
 			unsigned i, struct page_sum *truth)
 {
-	struct page_sum child[PAGE_FANOUT];
+	struct page_sum child[PAGE_FANOUT], least = {0};
 	bool grown = entry_is_grown(c->pa, r, level, i);
 
 	truth->packed = 0;
@@ -191,6 +199,7 @@ static bool check_entry(struct check *c, struct page_region *r, unsigned level,
 			return false;
 		if (grown)
 			*truth = ph__page_bits_summarize(&r->chunk[i].in_use);
+		least = *truth;
 	} else if (grown) {
 		for (unsigned k = 0; k < PAGE_FANOUT; k++)
 			if (!check_entry(c, r, level + 1, PAGE_FANOUT * i + k,
@@ -198,8 +207,11 @@ static bool check_entry(struct check *c, struct page_region *r, unsigned level,
 				return false;
 		*truth = ph__page_sum_merge(child, PAGE_FANOUT,
 					    page_level_log2_pages(level + 1));
+		least = ph__page_sum_merge(
+			page_region_sum(r, level + 1, PAGE_FANOUT * i),
+			PAGE_FANOUT, page_level_log2_pages(level + 1));
 	}
-	return check_summary(c, r, level, i, *truth);
+	return check_summary(c, r, level, i, *truth, least);
 }
 
 static bool check_totals(struct check *c)

@@ -30,9 +30,13 @@ static inline unsigned page_chunk_take(struct page_chunk *c, unsigned i,
 
 	page_bits_for_range(w, mask, i, n)
 	{
+		uint64_t taken = c->scavenged.word[w] & mask;
+
 		c->in_use.word[w] |= mask;
-		scavenged += popcount64(c->scavenged.word[w] & mask);
-		c->scavenged.word[w] &= ~mask;
+		if (taken == 0)
+			continue;
+		scavenged += popcount64(taken);
+		c->scavenged.word[w] ^= taken;
 	}
 	return scavenged;
 }

@@ -18,10 +18,14 @@
  *	level 3            [ sibling ] [ sibling ] ^
  *	level 4   [from] -> ^        descend where max fits
  *
- * start and end are exact, so (a) never errs.  max may be too high, so (b) may
- * find nothing; the entry's max is then recomputed from its children, and the
- * walk goes on.  Every such detour was made possible by an earlier allocation
- * that left the max alone, so their cost is bounded by what those saved.
+ * Summaries above the leaf are bounds from above.  So (a) may promise a run
+ *that is not there: it is measured chunk by chunk on both sides of the edge,
+ *for a leaf's start and end are exact, and the entries that begin and end at
+ *the edge are corrected if it is too short.  And (b) may find nothing: the
+ *entry is then recomputed from its children.  Either way the walk goes on, and
+ *the next one is not misled.  Every such detour was made possible by an earlier
+ *allocation that left the summaries alone, so their cost is bounded by what
+ *those saved.
  *
  * The search address.  Every allocation looks at how far the lower bound of the
  * free pages can be raised.  The rule is that of Go's allocator, whose search
@@ -35,34 +39,168 @@
  */
 #include "page/page_tree.h"
 
-static uintptr_t find_inside(struct page_region *r, unsigned level, unsigned i,
-			     size_t npages);
+/* What is looked for. */
+struct search {
+	const struct page_root *root;
+	size_t npages;
+};
+
+static uintptr_t find_inside(const struct search *s, struct page_region *r,
+			     unsigned level, unsigned i);
+
+/* The leaf of the chunk that contains an address; zero if there is none. */
+static struct page_sum leaf_at(const struct page_root *root, uintptr_t addr)
+{
+	struct page_region *r = page_root_find(root, addr >> PAGE_REGION_SHIFT);
+	struct page_sum zero = {0};
+
+	if (r == NULL)
+		return zero;
+	return *page_region_sum(r, PAGE_LEAF,
+				(addr >> PH_CHUNK_SHIFT) % PAGE_REGION_CHUNKS);
+}
+
+/* Length of the free run that ends at a chunk's edge; `enough` is enough. */
+static size_t run_before(const struct page_root *root, uintptr_t edge,
+			 size_t enough)
+{
+	size_t run = 0;
+	unsigned end = PAGE_BITS;
+
+	for (; end == PAGE_BITS && run < enough; edge -= PH_CHUNK_SIZE) {
+		end = page_sum_end(leaf_at(root, edge - PH_CHUNK_SIZE));
+		run += end;
+	}
+	return run;
+}
+
+/* And that begins there. */
+static size_t run_after(const struct page_root *root, uintptr_t edge,
+			size_t enough)
+{
+	size_t run = 0;
+	unsigned start = PAGE_BITS;
+
+	for (; start == PAGE_BITS && run < enough; edge += PH_CHUNK_SIZE) {
+		start = page_sum_start(leaf_at(root, edge));
+		run += start;
+	}
+	return run;
+}
+
+/* Sets start and end of an entry that is not all free, whatever it said. */
+static void lower_sum(struct page_sum *s, unsigned start, unsigned end)
+{
+	unsigned top = PAGE_SUM_LIMIT - 1, max = page_sum_max(*s);
+
+	*s = page_sum_of(start < top ? start : top, max < top ? max : top,
+			 end < top ? end : top);
+}
+
+/*
+ * The run that ends at an edge has exactly npages: no entry that ends there, or
+ * ends where whole free entries before it begin, may promise more.
+ */
+static void correct_ends(const struct page_root *root, uintptr_t edge,
+			 size_t npages)
+{
+	struct page_region *r =
+		page_root_find(root, (edge - 1) >> PAGE_REGION_SHIFT);
+
+	for (unsigned level = PAGE_LEAF; r != NULL && level-- != 0;) {
+		unsigned shift = page_level_shift(level);
+		size_t size = (size_t)1 << page_level_log2_pages(level);
+		size_t left = npages;
+		unsigned i = (unsigned)(((edge - 1) &
+					 (((uintptr_t)1 << PAGE_REGION_SHIFT) -
+					  1)) >>
+					shift);
+		struct page_sum *s;
+
+		if (edge & (((uintptr_t)1 << shift) - 1))
+			return;
+		for (; left >= size && i % PAGE_FANOUT != 0; i--)
+			left -= size;
+		s = page_region_sum(r, level, i);
+		if (page_sum_end(*s) > left)
+			lower_sum(s, page_sum_start(*s), (unsigned)left);
+	}
+}
+
+/* Likewise for the run that begins at an edge. */
+static void correct_starts(const struct page_root *root, uintptr_t edge,
+			   size_t npages)
+{
+	struct page_region *r = page_root_find(root, edge >> PAGE_REGION_SHIFT);
+
+	for (unsigned level = PAGE_LEAF; r != NULL && level-- != 0;) {
+		unsigned shift = page_level_shift(level);
+		unsigned i = (unsigned)((edge &
+					 (((uintptr_t)1 << PAGE_REGION_SHIFT) -
+					  1)) >>
+					shift);
+		struct page_sum *s = page_region_sum(r, level, i);
+
+		if (edge & (((uintptr_t)1 << shift) - 1))
+			return;
+		if (page_sum_start(*s) > npages)
+			lower_sum(s, (unsigned)npages, page_sum_end(*s));
+	}
+}
+
+/*
+ * Bounds promise a run across an edge, *carry pages before it and more after.
+ * Returns its address if that is so.  If not, corrects the bounds and *carry.
+ */
+static PH_NOINLINE uintptr_t measure(const struct search *s, uintptr_t edge,
+				     size_t *carry)
+{
+	size_t after = run_after(s->root, edge, s->npages);
+	size_t before = run_before(s->root, edge, *carry);
+
+	if (before > *carry)
+		before = *carry; /* what lies below the search's start */
+	if (before + after >= s->npages)
+		return edge - (before << PH_PAGE_SHIFT);
+	correct_starts(s->root, edge, after);
+	if (before < *carry)
+		correct_ends(s->root, edge, before);
+	*carry = before;
+	return 0;
+}
 
 /*
  * One step of a walk, at entry i of a level.  *carry is the free run below it
  * on entry and the run at its end on return.  Returns the run's address, or 0.
  */
-static inline uintptr_t walk_entry(struct page_region *r, unsigned level,
-				   unsigned i, size_t npages, size_t *carry)
+static inline uintptr_t walk_entry(const struct search *s,
+				   struct page_region *r, unsigned level,
+				   unsigned i, size_t *carry)
 {
-	struct page_sum s = *page_region_sum(r, level, i);
-	size_t start;
+	const struct page_sum *sum = page_region_sum(r, level, i);
+	size_t size = (size_t)1 << page_level_log2_pages(level);
+	uintptr_t addr;
 
-	if (s.packed == 0) {
+	if (sum->packed == 0) {
 		*carry = 0;
 		return 0;
 	}
-	start = page_sum_start(s);
-	if (*carry + start >= npages)
-		return page_entry_addr(r, level, i) - (*carry << PH_PAGE_SHIFT);
-	if (page_sum_max(s) >= npages) {
-		uintptr_t addr = find_inside(r, level, i, npages);
-
+	if (*carry + page_sum_start(*sum) >= s->npages) {
+		addr = page_entry_addr(r, level, i);
+		if (level == PAGE_LEAF)
+			return addr - (*carry << PH_PAGE_SHIFT);
+		addr = measure(s, addr, carry);
 		if (addr != 0)
 			return addr;
 	}
-	*carry = start >> page_level_log2_pages(level) != 0 ? *carry + start
-							    : page_sum_end(s);
+	if (page_sum_max(*sum) >= s->npages) {
+		addr = find_inside(s, r, level, i);
+		if (addr != 0)
+			return addr;
+	}
+	*carry = page_sum_start(*sum) == size && page_sum_end(*sum) == size
+			 ? *carry + size
+			 : page_sum_end(*sum);
 	return 0;
 }
 
@@ -83,19 +221,19 @@ static uintptr_t find_in_chunk(struct page_region *r, unsigned ci,
 }
 
 /*
- * The lowest run inside an entry whose max promises one; corrects the max if
+ * The lowest run inside an entry whose max promises one; corrects the entry if
  * there is none.  Recursion ends at the leaf, four levels down at most.
  */
-static uintptr_t find_inside(struct page_region *r, unsigned level, unsigned i,
-			     size_t npages)
+static uintptr_t find_inside(const struct search *s, struct page_region *r,
+			     unsigned level, unsigned i)
 {
 	size_t carry = 0;
 
 	if (level == PAGE_LEAF)
-		return find_in_chunk(r, i, npages, 0);
+		return find_in_chunk(r, i, s->npages, 0);
 	for (unsigned c = 0; c < PAGE_FANOUT; c++) {
-		uintptr_t addr = walk_entry(r, level + 1, PAGE_FANOUT * i + c,
-					    npages, &carry);
+		uintptr_t addr = walk_entry(s, r, level + 1,
+					    PAGE_FANOUT * i + c, &carry);
 
 		if (addr != 0)
 			return addr;
@@ -107,15 +245,15 @@ static uintptr_t find_inside(struct page_region *r, unsigned level, unsigned i,
 }
 
 /* The walk from the chunk above ci on, with the run that ends there. */
-static uintptr_t climb(struct page_region *r, unsigned ci, size_t npages,
-		       size_t carry)
+static uintptr_t climb(const struct search *s, struct page_region *r,
+		       unsigned ci, size_t carry)
 {
 	unsigned i = ci + 1;
 	uintptr_t addr;
 
 	for (unsigned level = PAGE_LEAF; level != 0; level--) {
 		for (; i % PAGE_FANOUT != 0; i++) {
-			addr = walk_entry(r, level, i, npages, &carry);
+			addr = walk_entry(s, r, level, i, &carry);
 			if (addr != 0)
 				return addr;
 		}
@@ -124,7 +262,7 @@ static uintptr_t climb(struct page_region *r, unsigned ci, size_t npages,
 	for (; r->next != NULL; r = r->next) {
 		if (r->next->index != r->index + 1)
 			carry = 0;
-		addr = walk_entry(r->next, 0, 0, npages, &carry);
+		addr = walk_entry(s, r->next, 0, 0, &carry);
 		if (addr != 0)
 			return addr;
 	}
@@ -154,6 +292,7 @@ uintptr_t ph__page_tree_find(const struct page_root *root, uintptr_t from,
 			     size_t npages)
 {
 	struct start at = start_at(root, from);
+	struct search s = {root, npages};
 	struct page_sum leaf;
 
 	if (at.region == NULL)
@@ -166,13 +305,14 @@ uintptr_t ph__page_tree_find(const struct page_root *root, uintptr_t from,
 		if (addr != 0)
 			return addr;
 	}
-	return climb(at.region, at.ci, npages, page_sum_end(leaf));
+	return climb(&s, at.region, at.ci, page_sum_end(leaf));
 }
 
 uintptr_t ph__page_tree_find_above(const struct page_root *root, uintptr_t from,
 				   size_t npages)
 {
 	struct start at = start_at(root, from);
+	struct search s = {root, npages};
 	struct page_sum leaf;
 	size_t carry;
 
@@ -197,7 +337,7 @@ uintptr_t ph__page_tree_find_above(const struct page_root *root, uintptr_t from,
 	carry = page_sum_end(leaf);
 	if (carry > PAGE_BITS - at.page)
 		carry = PAGE_BITS - at.page;
-	return climb(at.region, at.ci, npages, carry);
+	return climb(&s, at.region, at.ci, carry);
 }
 
 /* A non-zero entry. */

@@ -37,7 +37,10 @@ struct page_sum ph__page_sum_merge(const struct page_sum *child, unsigned count,
 			max = end + child_start;
 		if (child_max > max)
 			max = child_max;
-		end = child_start == size ? end + size : child_end;
+		/* Bounds may say that it starts all free but does not end so.
+		 */
+		end = child_start == size && child_end == size ? end + size
+							       : child_end;
 		total += size;
 	}
 	return page_sum_of(start, max, end);

@@ -7,31 +7,31 @@
  * of them exact is what makes Go's page allocator slow: an operation recomputes
  * the leaf (25 to 50 ns) and up to four merges of eight children (17 ns each).
  *
- * Invariants.  For every entry
- *	start and end are exact;
- *	it is zero exactly if it has no free page;
- *	max is at least the longest run (and at least start and end).
- * Only max may be stale, and only too high.
+ * Here they are bounds instead.
  *
- * Taking [i, i + n) shortens start to min(start, i) and end likewise: the pages
- * before i are what they were, and a run that reached i ends there.  The same
- * holds at each level above, with i counted from the entry's start; and when
- * neither changes at one level, neither does above, for a run at the edge of an
- * entry is part of one at the edge of its parent or of none.  max stays, but
- *for the cap that what is in use leaves.  One test of eight siblings, when a
- *chunk becomes full, keeps zero exact.
+ * Invariants.
+ *	leaf: start and end are exact; max is at least the longest run
+ *	above: every count is at least what merging the children gives
+ *	all: an entry is zero exactly if it has no free page
+ * It follows that no count is too low, and a search never passes over a run.
  *
- * Freeing computes the free run around the pages from the bitmap.  If it
- *reaches no edge of the chunk and is not longer than max, nothing above
- *changes: two loads and a compare.  Otherwise the run is followed into the
- *siblings, level by level, until nothing changes.
+ * Taking pages can only lower counts, so nothing above the leaf is touched.
+ * Taking [i, i + n) shortens the leaf's start to min(start, i) and its end
+ * likewise: the pages before i are what they were, and a run that reached i
+ *ends there.  When the chunk becomes full, one test of eight siblings keeps
+ *zero exact above.
+ *
+ * Freeing computes the free run around the pages from the bitmap, and raises
+ *the leaf, then its parent if that promises less than the leaf now gives, and
+ *so on until nothing changes.  What was taken and is freed again finds the
+ *promise still standing, and stops at the parent.
  *
  *	level 3   |   parent: start' = left + start if left reaches the edge  |
  *	level 4   | whole | whole |   child  | ...                            |
  *	          <----- left ----><-start->
  *
- * Several chunks at once are recomputed eagerly; the cost is in proportion to
- * what is allocated.
+ * A free of many chunks recomputes all above them, at a cost in proportion to
+ * their number.
  *
  * Locking: the page allocator's owner holds its lock.
  */
@@ -64,55 +64,24 @@ static bool block_is_zero(struct page_region *r, unsigned level, unsigned i)
 	return any == 0;
 }
 
-/* Carries a change of a leaf by an allocation upward. */
-static void lower_above(const struct page_piece *p, bool full)
+/* A chunk has become full: so may have what is above it. */
+static void zero_above(struct page_region *r, unsigned i)
 {
-	struct page_region *r = p->region;
-	unsigned i = p->ci;
-	unsigned first = p->i, size = PAGE_BITS; /* of the run, in its entry */
-
-	for (unsigned level = PAGE_LEAF; level-- != 0;) {
-		struct page_sum *s, new_sum = {0};
-
-		first += size * (i & 7u);
-		size *= PAGE_FANOUT;
-		full = full && block_is_zero(r, level + 1, i);
-		i /= PAGE_FANOUT;
-		s = page_region_sum(r, level, i);
-		if (!full) {
-			unsigned start = page_sum_start(*s);
-			unsigned max = page_sum_max(*s), end = page_sum_end(*s);
-			unsigned above = size - first - p->n;
-
-			/* The cap keeps max off the value "all free". */
-			new_sum = page_sum_of(start < first ? start : first,
-					      max < size - p->n ? max
-								: size - p->n,
-					      end < above ? end : above);
-		}
-		if (new_sum.packed == s->packed)
+	for (unsigned level = PAGE_LEAF; level != 0; level--) {
+		if (!block_is_zero(r, level, i))
 			return;
-		*s = new_sum;
+		i /= PAGE_FANOUT;
+		page_region_sum(r, level - 1, i)->packed = 0;
 	}
-}
-
-void ph__page_tree_leaf_taken(const struct page_piece *p)
-{
-	struct page_sum *leaf = page_region_sum(p->region, PAGE_LEAF, p->ci);
-
-	*leaf = leaf_without(p, *leaf);
 }
 
 void ph__page_tree_taken(const struct page_piece *p)
 {
 	struct page_sum *leaf = page_region_sum(p->region, PAGE_LEAF, p->ci);
-	struct page_sum old = *leaf;
 
-	*leaf = leaf_without(p, old);
-	if (leaf->packed != 0 && page_sum_start(*leaf) == page_sum_start(old) &&
-	    page_sum_end(*leaf) == page_sum_end(old))
-		return;
-	lower_above(p, leaf->packed == 0);
+	*leaf = leaf_without(p, *leaf);
+	if (leaf->packed == 0)
+		zero_above(p->region, p->ci);
 }
 
 /* Free pages in the siblings just below entry i of a level, without a gap. */
@@ -166,14 +135,14 @@ static struct page_sum raised_parent(struct page_region *r, unsigned level,
 	/* The runs through the child's edges; one run if it is all free. */
 	low += left;
 	high += right;
-	if (page_sum_start(child) == size) {
+	if (page_sum_start(child) == size && page_sum_end(child) == size) {
 		low += right;
 		high += left;
 	}
 	if (page_sum_start(child) != 0 && left == c * size)
-		start = low;
+		start = max2(start, low);
 	if (page_sum_end(child) != 0 && right == (PAGE_FANOUT - 1 - c) * size)
-		end = high;
+		end = max2(end, high);
 	return page_sum_of(start, max2(max, max2(low, high)), end);
 }
 

@@ -2,9 +2,10 @@
 /*
  * Keeping the summaries of the radix tree right, and searching it.
  *
- * The start, the end and the zero-ness of every summary are exact at all times;
- * max is an upper bound, which ph__page_tree_find() tightens where it misleads.
- * page_tree.c and page_find.c tell why.
+ * Summaries above the leaf are bounds from above, and so is a leaf's max; a
+ * leaf's start and end, and whether a summary is zero, are exact.
+ * ph__page_tree_find() tightens what misleads it.  page_tree.c and page_find.c
+ * tell why.
  */
 #ifndef PH_PAGE_PAGE_TREE_H
 #define PH_PAGE_PAGE_TREE_H
@@ -42,8 +43,7 @@ void ph__page_tree_taken(const struct page_piece *p);
  */
 struct bit_run ph__page_tree_freed(const struct page_piece *p);
 
-/* As the two above, for the leaf alone: ph__page_tree_merge() must follow. */
-void ph__page_tree_leaf_taken(const struct page_piece *p);
+/* As above, for the leaf alone: ph__page_tree_merge() must follow. */
 struct bit_run ph__page_tree_leaf_freed(const struct page_piece *p);
 
 /* Pages of the chunk were freed; its leaf is to be computed afresh. */

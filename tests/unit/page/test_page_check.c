@@ -95,26 +95,48 @@ static struct page_sum changed(struct page_sum s, int start, int max, int end)
 
 START_TEST(summaries)
 {
+	struct page_sum *leaf = page_region_sum(r, PAGE_LEAF, 0), old;
+
+	/* So that every level has a start; ends only the lower two have. */
+	ph__page_alloc_free(&pa, BASE, 1);
+	ck_assert_int_eq(ph__page_alloc_grow(&pa, BASE + 2 * PH_CHUNK_SIZE,
+					     6 * PH_CHUNK_SIZE),
+			 0);
 	for (unsigned level = 0; level < PAGE_LEVELS; level++) {
-		struct page_sum *s = page_region_sum(r, level, 0), old = *s;
+		struct page_sum *s = page_region_sum(r, level, 0);
 		char why[160] = "";
 
-		*s = changed(old, 1, 0, 0);
-		assert_finds("start of a summary at 0x400000000");
-		*s = changed(old, 0, 0, 1);
-		assert_finds("end of a summary at 0x400000000");
+		old = *s;
+		*s = changed(old, -1, 0, 0);
+		assert_finds("start of a summary too low at 0x400000000");
+		if (level >= PAGE_LEAF - 1) {
+			*s = changed(old, 0, 0, -1);
+			assert_finds("end of a summary too low at 0x400000000");
+		}
 		*s = changed(old, 0, -1, 0);
 		assert_finds("max of a summary too low at 0x400000000");
 		s->packed = 0;
 		assert_finds("summary zero or not at 0x400000000");
 		/* Too high is allowed, but not once settled. */
 		*s = changed(old, 0, 1, 0);
-		ck_assert(ph__page_alloc_check(&pa, why, sizeof(why)));
+		if (level == 0)
+			ck_assert(ph__page_alloc_check(&pa, why, sizeof(why)));
 		ck_assert(!ph__page_alloc_check_settled(&pa, why, sizeof(why)));
-		ck_assert_str_eq(why,
-				 "max of a settled summary at 0x400000000");
 		*s = old;
 	}
+	old = *leaf;
+	*leaf = changed(old, 1, 0, 0);
+	assert_finds("start of a leaf at 0x400000000");
+	*leaf = changed(old, 0, 0, 1);
+	assert_finds("end of a leaf at 0x400000000");
+	*leaf = old;
+	page_region_sum(r, PAGE_LEAF - 1, 1)->packed = 1;
+	assert_finds("summary zero or not at 0x402000000");
+}
+END_TEST
+
+START_TEST(summary_of_nothing)
+{
 	page_region_sum(r, PAGE_LEAF, 2)->packed = 1;
 	assert_finds("summary of a chunk never grown at 0x400800000");
 }
@@ -189,6 +211,7 @@ int main(void)
 	tcase_add_test(tcase, count_of_total);
 	tcase_add_test(tcase, count_of_in_use);
 	tcase_add_test(tcase, summaries);
+	tcase_add_test(tcase, summary_of_nothing);
 	tcase_add_test(tcase, bounds);
 	tcase_add_test(tcase, scavenger);
 	tcase_add_test(tcase, regions_and_ranges);

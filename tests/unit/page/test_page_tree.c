@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The summaries as an allocator leaves them: which are exact, which only bound.
- * What must hold of all of them at all times is ph__page_alloc_check()'s
- * affair.
+ * The summaries as an allocator leaves them: which are exact, which only
+ * bounds. What must hold of all of them at all times is
+ * ph__page_alloc_check()'s affair.
  */
 #include "meta/meta.h"
 #include "page/page_alloc.h"
@@ -54,19 +54,38 @@ static void take_at(size_t page, size_t npages)
 			  PAGE(page));
 }
 
-START_TEST(starts_and_ends_stay_exact)
+/* Taking pages touches the leaf; what is above keeps its promise. */
+START_TEST(taking_leaves_bounds)
 {
-	/* Level 3 has eight chunks, level 2 more than were grown. */
 	take_at(600, 10);
 	assert_summary(4, 512, 88, 502, 414);
-	assert_summary(3, 0, 600, 4096 - 10, 4096 - 610);
-	assert_summary(2, 0, 600, 8192, 0);
-	take_at(4000, 1);
-	assert_summary(3, 0, 600, 4096 - 10, 95);
-	take_at(5, 1);
-	assert_summary(4, 0, 5, 511, 506);
-	assert_summary(3, 0, 5, 4096 - 10, 95);
-	assert_summary(0, 0, 5, 8192, 0);
+	assert_summary(3, 0, 4096, 4096, 4096);
+	assert_summary(2, 0, 8192, 8192, 0);
+	take_at(517, 1);
+	assert_summary(4, 512, 5, 501, 414);
+	ph__page_alloc_free(&pa, PAGE(517), 1);
+	assert_summary(4, 512, 88, 501, 414);
+	ph__page_alloc_settle(&pa);
+	assert_summary(4, 512, 88, 414, 414);
+	assert_summary(3, 0, 600, 4096 - 610, 4096 - 610);
+	assert_summary(2, 0, 600, 8192 - 610, 0);
+	assert_summary(0, 0, 600, 8192 - 610, 0);
+}
+END_TEST
+
+/* Promises of a run across an edge are measured, and corrected. */
+START_TEST(a_false_edge_is_corrected)
+{
+	/* Whole free, then spoiled at both sides of the edge of level 3. */
+	take_at(8 * 512 - 20, 1);
+	take_at(8 * 512 + 30, 1);
+	assert_summary(3, 0, 4096, 4096, 4096);
+	assert_summary(3, 8 * 512, 4096, 4096, 4096);
+	ck_assert_uint_eq(ph__page_alloc_take(&pa, 4100).addr, 0);
+	assert_summary(3, 8 * 512, 30, 4096, 4096);
+	take_at(0, 8 * 512 - 20);
+	ck_assert_uint_eq(ph__page_alloc_take(&pa, 49).addr,
+			  PAGE(8 * 512 - 19));
 }
 END_TEST
 
@@ -77,8 +96,7 @@ START_TEST(a_misled_search_tightens)
 		take_at(page, 1);
 	ck_assert_uint_ge(page_sum_max(summary(0, 0)), 101);
 	ck_assert_uint_eq(ph__page_alloc_take(&pa, 101).addr, 0);
-	/* The walk starts at the lowest chunk, so it corrects what it passes:
-	 * everything but that chunk's own parents. */
+	/* The walk corrects what it passes: all but its start's parents. */
 	for (size_t ci = 0; ci < 16; ci++)
 		ck_assert_uint_le(page_sum_max(summary(4, 512 * ci)), 100);
 	ck_assert_uint_le(page_sum_max(summary(3, 8 * 512)), 100);
@@ -97,6 +115,7 @@ START_TEST(zero_is_exact)
 		ck_assert((summary(0, 0).packed == 0) == (ci == 15));
 	}
 	ph__page_alloc_free(&pa, PAGE(700), 1);
+	ph__page_alloc_settle(&pa);
 	for (unsigned level = 0; level < PAGE_LEVELS; level++)
 		assert_summary(level, 700, 0, 1, 0);
 }
@@ -104,6 +123,7 @@ END_TEST
 
 START_TEST(frees_join_across_chunks)
 {
+	/* All are zero once all is taken, so what follows is exact. */
 	take_at(0, 16 * 512);
 	ph__page_alloc_free(&pa, PAGE(8 * 512), 512);
 	assert_summary(3, 8 * 512, 512, 512, 0);
@@ -127,7 +147,8 @@ START_TEST(a_whole_region)
 			 0);
 	assert_summary(0, 0, 1u << 21, 1u << 21, 1u << 21);
 	take_at(77, 1);
-	assert_summary(0, 0, 77, (1u << 21) - 1, (1u << 21) - 78);
+	ph__page_alloc_settle(&pa);
+	assert_summary(0, 0, 77, (1u << 21) - 78, (1u << 21) - 78);
 	ph__page_alloc_free(&pa, PAGE(77), 1);
 	assert_summary(0, 0, 1u << 21, 1u << 21, 1u << 21);
 }
@@ -139,7 +160,8 @@ int main(void)
 	TCase *tcase = suite_start(&suite, "page_tree");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, starts_and_ends_stay_exact);
+	tcase_add_test(tcase, taking_leaves_bounds);
+	tcase_add_test(tcase, a_false_edge_is_corrected);
 	tcase_add_test(tcase, a_misled_search_tightens);
 	tcase_add_test(tcase, zero_is_exact);
 	tcase_add_test(tcase, frees_join_across_chunks);
