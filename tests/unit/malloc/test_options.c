@@ -25,6 +25,17 @@ static unsigned apply(const char *text)
 	return nfaults;
 }
 
+/* Row of the table. */
+static unsigned row_of(const char *key)
+{
+	unsigned i = 0;
+
+	while (i < OPTIONS_COUNT && strcmp(ph__option_table[i].key, key) != 0)
+		i++;
+	ck_assert_msg(i < OPTIONS_COUNT, "no option %s", key);
+	return i;
+}
+
 static bool report_is(const char *path)
 {
 	return options.report.nbytes == strlen(path) &&
@@ -36,7 +47,7 @@ START_TEST(defaults_are_those_of_the_table)
 	ck_assert_uint_eq(apply(""), 0);
 	ck_assert(report_is(""));
 	ck_assert_uint_eq(options.max_bytes, 0);
-	ck_assert(options.random);
+	ck_assert(options.random && options.scavenge);
 	ck_assert(!options.print && !options.stats && !options.strict);
 	ck_assert_uint_eq(options.given, 0);
 }
@@ -45,11 +56,11 @@ END_TEST
 START_TEST(every_item_is_applied)
 {
 	ck_assert_uint_eq(apply("report=/a=b c,max=8M,random=0,stats=1,print=1,"
-				"strict=1"),
+				"strict=1,scavenge=0"),
 			  0);
 	ck_assert(report_is("/a=b c"));
 	ck_assert_uint_eq(options.max_bytes, 8 << 20);
-	ck_assert(!options.random);
+	ck_assert(!options.random && !options.scavenge);
 	ck_assert(options.print && options.stats && options.strict);
 	ck_assert_uint_eq(options.given, (1u << OPTIONS_COUNT) - 1);
 }
@@ -86,7 +97,7 @@ START_TEST(sizes_have_units)
 {
 	ck_assert_uint_eq(apply(sizes[_i].text), 0);
 	ck_assert_uint_eq(options.max_bytes, sizes[_i].nbytes);
-	ck_assert_uint_eq(options.given, 1u << 1);
+	ck_assert_uint_eq(options.given, 1u << row_of("max"));
 }
 END_TEST
 
@@ -172,26 +183,30 @@ START_TEST(complaints_name_the_key)
 }
 END_TEST
 
-static const char *description(unsigned i)
+static const char *description(const char *key)
 {
 	static char space[256];
 	struct text t = text_over(space, sizeof(space));
 
-	ph__options_describe(&t, &options, i);
+	ph__options_describe(&t, &options, row_of(key));
 	return ph__text_end(&t);
 }
 
 START_TEST(descriptions_tell_value_and_origin)
 {
 	ck_assert_uint_eq(apply("report=/tmp/x\n,max=1536M,random=0"), 0);
-	ck_assert_str_eq(description(0), "pageheap: report=/tmp/x? "
-					 "(PAGEHEAP)\n");
-	ck_assert_str_eq(description(1), "pageheap: max=1536MiB (PAGEHEAP)\n");
-	ck_assert_str_eq(description(2), "pageheap: random=0 (PAGEHEAP)\n");
-	ck_assert_str_eq(description(3), "pageheap: stats=0 (default)\n");
+	ck_assert_str_eq(description("report"), "pageheap: report=/tmp/x? "
+						"(PAGEHEAP)\n");
+	ck_assert_str_eq(description("max"),
+			 "pageheap: max=1536MiB (PAGEHEAP)\n");
+	ck_assert_str_eq(description("random"),
+			 "pageheap: random=0 (PAGEHEAP)\n");
+	ck_assert_str_eq(description("stats"), "pageheap: stats=0 (default)\n");
 	ck_assert_uint_eq(apply("max=4194305"), 0);
-	ck_assert_str_eq(description(0), "pageheap: report= (default)\n");
-	ck_assert_str_eq(description(1), "pageheap: max=4194305 (PAGEHEAP)\n");
+	ck_assert_str_eq(description("report"),
+			 "pageheap: report= (default)\n");
+	ck_assert_str_eq(description("max"),
+			 "pageheap: max=4194305 (PAGEHEAP)\n");
 }
 END_TEST
 
@@ -217,19 +232,28 @@ static struct death read_of(const char *value)
 
 START_TEST(the_environment_is_read)
 {
+	static const char *const lines[] = {
+		"\npageheap: report= (default)\n",
+		"\npageheap: max=64MiB (PAGEHEAP)\n",
+		"\npageheap: scavenge=1 (default)\n",
+		"\npageheap: random=1 (default)\n",
+		"\npageheap: stats=0 (default)\n",
+		"\npageheap: print=1 (PAGEHEAP)\n",
+		"\npageheap: strict=0 (default)\n"};
 	struct death d = read_of("print=1,foo=1,max=64M,stats=x");
+	size_t nlines = 0;
 
 	ck_assert_int_eq(d.status, 0);
-	ck_assert_str_eq(
-		d.message,
-		"pageheap: unknown option 'foo' in PAGEHEAP\n"
-		"pageheap: option 'stats' in PAGEHEAP is 'x', expected 0 or 1\n"
-		"pageheap: report= (default)\n"
-		"pageheap: max=64MiB (PAGEHEAP)\n"
-		"pageheap: random=1 (default)\n"
-		"pageheap: stats=0 (default)\n"
-		"pageheap: print=1 (PAGEHEAP)\n"
-		"pageheap: strict=0 (default)\n");
+	ck_assert_ptr_eq(strstr(d.message,
+				"pageheap: unknown option 'foo' in PAGEHEAP\n"
+				"pageheap: option 'stats' in PAGEHEAP is 'x',"
+				" expected 0 or 1\n"),
+			 d.message);
+	for (const char *p = d.message; *p; p = strchr(p, '\n') + 1)
+		nlines++;
+	ck_assert_uint_eq(nlines, 2 + OPTIONS_COUNT);
+	for (size_t i = 0; i < PH_ARRAY_SIZE(lines); i++)
+		ck_assert_ptr_nonnull(strstr(d.message, lines[i]));
 	d = read_of(NULL);
 	ck_assert_int_eq(d.status, 0);
 	ck_assert_str_eq(d.message, "");
