@@ -33,7 +33,7 @@ if(PH_COVERAGE)
 endif()
 
 set(PH_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-	-Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wwrite-strings)
+	-Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla)
 if(CMAKE_C_COMPILER_ID MATCHES "Clang")
 	list(APPEND PH_WARNINGS -Wthread-safety)
 endif()

@@ -49,14 +49,17 @@ tier_tsan() {
 	tier tsan -L core -R "$in_process"
 }
 
-# Both compilers, warnings as errors, all targets.
+# Both compilers, warnings as errors, all targets; all errors, not the first.
 build_werror() {
-	local cc=$1 dir=build/werror-$1
+	local cc=$1 dir=build/werror-$1 keep_going=(-k)
+	[ "${CMAKE_GENERATOR:-}" != Ninja ] || keep_going=(-k 0)
 	run_quiet "$dir.log" cmake -S . -B "$dir" -DCMAKE_C_COMPILER="$cc" \
 		-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPH_WERROR=ON &&
-		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS" &&
+		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS" \
+			-- "${keep_going[@]}" &&
 		run_quiet "$dir.log" cmake -S . -B "$dir" -DPH_DEBUG=ON &&
-		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS"
+		run_quiet "$dir.log" cmake --build "$dir" -j "$JOBS" \
+			-- "${keep_going[@]}"
 }
 
 tier_werror() {
