@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-#define NTHREADS 3
+#define NTHREADS 2
 #define NFORKS 300
 #define NKEPT 200
 
