@@ -75,22 +75,30 @@ static inline size_t rng_range(uint64_t *state, size_t low, size_t high)
 	return low + (size_t)((rng_next(state) >> 32) * (high - low + 1) >> 32);
 }
 
-/* Uses an object as a program would at least: one store into it. */
-static inline void *use(void *p)
+/* p itself; the benchmark ends when there was no memory. */
+static inline void *not_null(void *p)
 {
 	if (!p)
 		bench_die("out of memory");
-	*(volatile char *)p = 1;
+	return p;
+}
+
+/* Uses an object as a program would at least: one store into it. */
+static inline void *use(void *p)
+{
+	volatile char *first = not_null(p);
+
+	*first = 1;
 	return p;
 }
 
 /* One store into each page of the system. */
 static inline void *use_pages(void *p, size_t nbytes)
 {
-	if (!p)
-		bench_die("out of memory");
+	volatile char *first = not_null(p);
+
 	for (size_t i = 0; i < nbytes; i += 4096)
-		((volatile char *)p)[i] = 1;
+		first[i] = 1;
 	return p;
 }
 

@@ -130,11 +130,9 @@ static void run_realloc(size_t nops)
 
 		for (; nbytes < (1 << 20); nbytes += nbytes / 2) {
 			for (int i = 0; i < 2; i++, done++) {
-				char *p = realloc(buffers[i],
-						  nbytes + nbytes / 2);
+				char *p = not_null(realloc(
+					buffers[i], nbytes + nbytes / 2));
 
-				if (!p)
-					bench_die("out of memory");
 				use_pages(p + nbytes, nbytes / 2);
 				buffers[i] = p;
 			}
@@ -163,9 +161,9 @@ static void run_calloc(size_t nops)
 		char *p;
 
 		free(slots[k]);
-		p = calloc(1, nbytes);
-		if (!p || p[nbytes - 1] || p[nbytes / 2])
-			bench_die("calloc: no memory, or not zero");
+		p = not_null(calloc(1, nbytes));
+		if (p[nbytes - 1] || p[nbytes / 2])
+			bench_die("calloc gave memory that is not zero");
 		slots[k] = use_pages(p, nbytes);
 	}
 }
