@@ -148,7 +148,7 @@ static size_t count_state(const struct model *m, size_t page, size_t n,
 
 static void set_state(struct model *m, size_t page, size_t n, enum state state)
 {
-	memset(m->state + page, state, n);
+	memset(m->state + page, (int)state, n);
 }
 
 /* ------------------------------------------------------------------------ */
