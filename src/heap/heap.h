@@ -94,7 +94,7 @@ struct ph_heap {
 
 	struct objects *objects; /* atomic; NULL until the first object */
 
-	size_t generation_pages; /* taken since the generation began */
+	size_t generation_pages; /* taken and freed since the last began */
 
 	struct meta own_meta;	    /* HEAP_OWN_META */
 	struct arenas own_arenas;   /* HEAP_OWN_SPACE */

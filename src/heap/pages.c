@@ -218,6 +218,7 @@ void ph__pages_give(struct ph_heap *heap, uintptr_t addr, size_t npages,
 		    enum page_kind kind)
 {
 	ph__page_alloc_free(&heap->pages, addr, npages);
+	heap->generation_pages += npages;
 	gauge_add(&heap->gauges->page_frees, 1);
 	gauge_sub(kind_gauge(heap, kind), (uint64_t)npages << PH_PAGE_SHIFT);
 	ph__pages_update_gauges(heap);

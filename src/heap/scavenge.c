@@ -16,8 +16,10 @@
  * Ranges in flight are written down in the heap: a child of fork, in which the
  * thread that released them does not exist, takes them back as they were.
  *
- * A generation (page/scav_index.h) ends when as many pages were allocated as
- * are in use: the heap has had time to use up what is dense.
+ * A generation (page/scav_index.h) ends when as many pages were allocated and
+ * freed as are in use: the heap has had time to use up what is dense.  Frees
+ * count, for in a heap that only grows, allocations never catch up with what
+ * is in use, and what was freed before would stay.
  */
 #include <errno.h>
 
