@@ -45,6 +45,9 @@
 
 #define PH_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Where the function, or the one it is inlined into, returns to. */
+#define ph_return_address() __builtin_return_address(0)
+
 /* Keeps the compiler, not the processor, from moving memory accesses. */
 #define ph_compiler_barrier() __asm__ volatile("" ::: "memory")
 

@@ -62,7 +62,7 @@ static PH_NOINLINE void *alloc_large(size_t nbytes)
 }
 
 /* NULL, large objects, objects of other heaps, and mistakes. */
-static PH_NOINLINE void free_other(void *p)
+static PH_NOINLINE void free_other(void *p, const void *caller)
 {
 	struct ph_heap *heap;
 
@@ -75,12 +75,17 @@ static PH_NOINLINE void free_other(void *p)
 		ph__object_free_other(heap, p);
 	else
 		ph_free(heap, p);
+	ph__process_background(heap, caller);
 }
 
-static PH_NOINLINE void free_slow(void *p, unsigned size_class)
+static PH_NOINLINE void free_slow(void *p, unsigned size_class,
+				  const void *caller)
 {
 	/* An object of a size class exists, so the heap does. */
-	ph__object_free_slow(ph__registry.primary, p, size_class);
+	struct ph_heap *heap = ph__registry.primary;
+
+	ph__object_free_slow(heap, p, size_class);
+	ph__process_background(heap, caller);
 }
 
 /* ---- fast paths ---- */
@@ -105,6 +110,7 @@ static PH_ALWAYS_INLINE void *alloc(size_t nbytes)
 	return alloc_large(nbytes);
 }
 
+/* Inlined: the return address is that of the exported function. */
 static PH_ALWAYS_INLINE void dealloc(void *p)
 {
 	struct thread_state *t = &ph__thread_state;
@@ -112,7 +118,7 @@ static PH_ALWAYS_INLINE void dealloc(void *p)
 	struct magazine *m;
 
 	if (ph_unlikely(size_class == 0)) {
-		free_other(p);
+		free_other(p, ph_return_address());
 		return;
 	}
 	thread_enter(t);
@@ -123,7 +129,7 @@ static PH_ALWAYS_INLINE void dealloc(void *p)
 		return;
 	}
 	thread_leave(t);
-	free_slow(p, size_class);
+	free_slow(p, size_class, ph_return_address());
 }
 
 PH_EXPORT void *malloc(size_t nbytes)
@@ -179,7 +185,9 @@ PH_EXPORT void *realloc(void *p, size_t nbytes)
 	heap = ph__heap_of_object(p);
 	if (ph_unlikely(!heap))
 		ph__object_bad(NULL, "invalid realloc of", p);
-	return ph_realloc(heap, p, nbytes);
+	p = ph_realloc(heap, p, nbytes);
+	ph__process_background(heap, ph_return_address());
+	return p;
 }
 
 PH_EXPORT void *reallocarray(void *p, size_t count, size_t size)

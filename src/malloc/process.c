@@ -16,12 +16,15 @@
  */
 #include "malloc/process.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
+#include <link.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "heap/registry.h"
-#include "malloc/info.h"
 #include "malloc/info.h"
 #include "malloc/options.h"
 #include "malloc/report_file.h"
@@ -86,6 +89,60 @@ struct ph_heap *ph__heap_of_object(const void *p)
 	return s ? s->heap : ph__process_heap();
 }
 
+/* ---- the background thread ---- */
+
+/* Code of the C library and of the dynamic linker. */
+struct code_range {
+	uintptr_t base;
+	uintptr_t limit;
+};
+
+#define LIBC_RANGES 2
+
+static struct code_range libc_ranges[LIBC_RANGES]; /* set by the constructor */
+static size_t nlibc_ranges;
+
+/* Notes an object's addresses when it holds the C library or the linker. */
+static int note_libc(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	uintptr_t libc = (uintptr_t)&gnu_get_libc_version;
+	uintptr_t linker = (uintptr_t)getauxval(AT_BASE);
+	struct code_range r = {UINTPTR_MAX, 0};
+
+	(void)size;
+	(void)ctx;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		uintptr_t base = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+		uintptr_t limit = base + info->dlpi_phdr[i].p_memsz;
+
+		if (info->dlpi_phdr[i].p_type != PT_LOAD)
+			continue;
+		r.base = base < r.base ? base : r.base;
+		r.limit = limit > r.limit ? limit : r.limit;
+	}
+	if ((libc - r.base < r.limit - r.base ||
+	     linker - r.base < r.limit - r.base) &&
+	    nlibc_ranges < LIBC_RANGES)
+		libc_ranges[nlibc_ranges++] = r;
+	return 0;
+}
+
+static bool is_in_libc(uintptr_t addr)
+{
+	for (size_t i = 0; i < nlibc_ranges; i++)
+		if (addr - libc_ranges[i].base <
+		    libc_ranges[i].limit - libc_ranges[i].base)
+			return true;
+	return false;
+}
+
+void ph__process_background(struct ph_heap *heap, const void *caller)
+{
+	if (background_is_wanted(heap) && nlibc_ranges > 0 &&
+	    !is_in_libc((uintptr_t)caller))
+		ph__background_start(heap);
+}
+
 static void process_fork_child(void)
 {
 	struct ph_heap *heap = ph__registry.primary;
@@ -115,6 +172,7 @@ PH_CONSTRUCTOR(CONSTRUCTOR_PRIORITY) static void process_start(void)
 	ph__options_print(&process_options);
 	ph__stats_prepare(&process_options);
 	ph__report_attach(heap, &process_options);
+	(void)dl_iterate_phdr(note_libc, NULL);
 	if (process_options.scavenge)
 		ph__background_enable(heap);
 }

@@ -8,7 +8,8 @@
  * only while there is something to give back:
  *
  *	page freed, much is free -> wanted = 1		(under the heap lock)
- *	end of a slow path	 -> thread made, running = 1
+ *	a free that took the	 -> thread made, running = 1
+ *	slow path (malloc/)
  *	thread: rounds of work, paced sleeps, 100 ms naps while demand decays
  *	nothing left		 -> running = 0, thread ends
  *

@@ -19,18 +19,18 @@ void ph__background_after_fork_child(struct ph_heap *heap);
 /* Takes the heap's request for a thread; false: there is none, or a thread. */
 PH_MUST_USE bool ph__background_claim(struct ph_heap *heap);
 
-/* Makes the thread that the heap asked for; see background_poll(). */
+/* Makes the thread that the heap asked for; see background_is_wanted(). */
 PH_COLD void ph__background_start(struct ph_heap *heap);
 
 /*
- * At the end of slow paths, where the caller holds no lock and works on no
- * magazine: starts the background thread when the heap asks for one.
+ * Does the heap ask for a background thread?  Who finds so makes it, with
+ * ph__background_start(), where a thread may be made: no lock of ours or of the
+ * C library's is held, and no magazine is being worked on.
  */
-static inline void background_poll(struct ph_heap *heap)
+static inline bool background_is_wanted(const struct ph_heap *heap)
 {
 	/* Relaxed: a request seen late is seen by the next slow path. */
-	if (ph_unlikely(ph_load_relaxed(&heap->background.wanted)))
-		ph__background_start(heap);
+	return ph_unlikely(ph_load_relaxed(&heap->background.wanted));
 }
 
 /* What one round of background work did. */

@@ -19,7 +19,6 @@
 
 #include "base/bits.h"
 #include "heap/report.h"
-#include "object/background.h"
 #include "object/objects.h"
 
 /* Objects at least this much smaller after realloc are moved: 1/2. */
@@ -102,7 +101,6 @@ void ph__object_free_slow(struct ph_heap *heap, void *p, unsigned size_class)
 				magazine_push(m, p);
 			thread_leave(t);
 			if (attached) {
-				background_poll(heap);
 				errno = saved;
 				return;
 			}
@@ -112,7 +110,6 @@ void ph__object_free_slow(struct ph_heap *heap, void *p, unsigned size_class)
 		}
 	}
 	ph__central_give(heap, &objects_of(heap)->centrals[size_class], &p, 1);
-	background_poll(heap);
 	errno = saved;
 }
 
@@ -132,7 +129,6 @@ void ph__object_free_other(struct ph_heap *heap, void *p)
 		ph__object_bad(heap, "invalid free inside", p);
 	if (!ph__span_free(heap, s, SPAN_LARGE, (uintptr_t)p))
 		ph__object_bad(heap, "double free of", p);
-	background_poll(heap);
 	errno = saved;
 }
 

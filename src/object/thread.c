@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "object/background.h"
 #include "object/objects.h"
 #include "os/os.h"
 
@@ -445,6 +446,9 @@ static void thread_ended(void *arg)
 			end_cache(&th->entries[i]);
 	lock_release(&ph__registry.lock);
 	free_thread(th);
+	/* What this thread held may be the last that is ever freed. */
+	if (ph__registry.primary && background_is_wanted(ph__registry.primary))
+		ph__background_start(ph__registry.primary);
 }
 
 /* Empties the caches of threads that only the parent has. */
