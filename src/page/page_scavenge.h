@@ -34,7 +34,10 @@ struct scav_request {
 PH_MUST_USE struct page_range ph__page_scavenge_take(
 	struct page_alloc *pa, const struct scav_request *req);
 
-/* The range was released: its pages are free and scavenged. */
+/*
+ * The range was released: its pages are free and scavenged.  A range within one
+ * chunk that was allocated and has lost its memory may be freed so as well.
+ */
 void ph__page_scavenge_done(struct page_alloc *pa, struct page_range range);
 
 /* The release failed: its pages are free and dirty, and eligible again. */

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model: an array of pages, one byte each, in five segments.
- *
- *	segment  chunks  why there
- *	   0        4    the lowest address a heap can have
- *	   1       16    across the edge of two regions
- *	   2       12    across an edge of levels 1 and 2
- *	   3        2    at the end of a region
- *	   4        6    at the start of one, but far away
- *
- * Pages of different segments are not neighbours.  Everything is done page by
- * page, so that reading the code is enough to believe it.
+ * Each operation draws its arguments from the bytes, does its work on the
+ * allocator and on the model of page_model.h, and compares.
  */
 #include "page_ops.h"
 
@@ -24,38 +15,19 @@
 #include "page/page_alloc.h"
 #include "page/page_cache.h"
 #include "page/page_scavenge.h"
+#include "page_model.h"
 
-#define NUM_SEGMENTS 5
-#define NUM_CHUNKS 40
-#define NUM_PAGES (NUM_CHUNKS * PAGE_BITS)
+#define NUM_PAGES PAGE_MODEL_PAGES
 #define NUM_SLOTS 4
 #define NUM_FLIGHTS 3
-#define NONE SIZE_MAX
-
-enum state { ABSENT, DIRTY, SCAVENGED, USED, CACHED, FLYING };
-
-static const struct {
-	size_t chunk; /* index of the first chunk in the address space */
-	size_t nchunks;
-} segments[NUM_SEGMENTS] = {
-	{1, 4},
-	{16 * 4096 - 8, 16},
-	{16 * 4096 + 512 - 6, 12},
-	{17 * 4096 - 2, 2},
-	{700 * 4096, 6},
-};
-
-struct model {
-	uint8_t state[NUM_PAGES];
-	uintptr_t addr[NUM_CHUNKS]; /* of each chunk */
-};
+#define NONE PAGE_MODEL_NONE
 
 struct world {
 	const uint8_t *bytes;
 	size_t left;
 	struct meta meta;
 	struct page_alloc pa;
-	struct model m;
+	struct page_model m;
 	struct page_cache slot[NUM_SLOTS];
 	struct page_range flight[NUM_FLIGHTS];
 	unsigned min_pages;
@@ -75,80 +47,6 @@ static void expect(const struct world *w, enum page_op op, bool ok,
 {
 	if (!ok)
 		fail(w, op, what);
-}
-
-/* ------------------------------------------------------------------------ */
-/* The model                                                                */
-/* ------------------------------------------------------------------------ */
-
-static uintptr_t addr_of(const struct model *m, size_t page)
-{
-	return m->addr[page / PAGE_BITS] + (page % PAGE_BITS) * PH_PAGE_SIZE;
-}
-
-static size_t page_of(const struct model *m, uintptr_t addr)
-{
-	for (size_t c = 0; c < NUM_CHUNKS; c++)
-		if (addr - m->addr[c] < PH_CHUNK_SIZE)
-			return c * PAGE_BITS +
-			       (addr - m->addr[c]) / PH_PAGE_SIZE;
-	return NONE;
-}
-
-static bool is_free(uint8_t state)
-{
-	return state == DIRTY || state == SCAVENGED;
-}
-
-/* Does page + 1 follow page in the address space? */
-static bool has_next(const struct model *m, size_t page)
-{
-	return page + 1 < NUM_PAGES &&
-	       addr_of(m, page + 1) == addr_of(m, page) + PH_PAGE_SIZE;
-}
-
-/* Are the n pages from page on adjacent and free? */
-static bool fits(const struct model *m, size_t page, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (page + i >= NUM_PAGES || !is_free(m->state[page + i]))
-			return false;
-		if (i + 1 < n && !has_next(m, page + i))
-			return false;
-	}
-	return true;
-}
-
-static size_t first_fit(const struct model *m, size_t n, size_t align)
-{
-	size_t run = 0; /* free pages that end with the one looked at */
-
-	for (size_t page = 0; page < NUM_PAGES; page++) {
-		if (!is_free(m->state[page]))
-			run = 0;
-		else if (page != 0 && has_next(m, page - 1))
-			run++;
-		else
-			run = 1;
-		if (run >= n && addr_of(m, page - n + 1) % align == 0)
-			return page - n + 1;
-	}
-	return NONE;
-}
-
-static size_t count_state(const struct model *m, size_t page, size_t n,
-			  enum state state)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < n; i++)
-		count += m->state[page + i] == state;
-	return count;
-}
-
-static void set_state(struct model *m, size_t page, size_t n, enum state state)
-{
-	memset(m->state + page, (int)state, n);
 }
 
 /* ------------------------------------------------------------------------ */
@@ -187,16 +85,17 @@ static size_t next_length(struct world *w, unsigned bits)
 
 static bool op_grow(struct world *w)
 {
-	size_t chunk = next_below(w, NUM_CHUNKS), n = 1 + next_below(w, 4);
+	size_t chunk = next_below(w, PAGE_MODEL_CHUNKS),
+	       n = 1 + next_below(w, 4);
 	size_t want = n;
 
 	/* Up to the segment's end, over chunks that are absent. */
-	for (n = 0; n < want && chunk + n < NUM_CHUNKS; n++) {
+	for (n = 0; n < want && chunk + n < PAGE_MODEL_CHUNKS; n++) {
 		size_t page = (chunk + n) * PAGE_BITS;
 
 		if (w->m.state[page] != ABSENT)
 			break;
-		if (n != 0 && !has_next(&w->m, page - 1))
+		if (n != 0 && !page_model_has_next(&w->m, page - 1))
 			break;
 	}
 	if (n == 0) {
@@ -210,7 +109,7 @@ static bool op_grow(struct world *w)
 	       ph__page_alloc_grow(&w->pa, w->m.addr[chunk],
 				   n * PH_CHUNK_SIZE) == 0,
 	       "did not grow");
-	set_state(&w->m, chunk * PAGE_BITS, n * PAGE_BITS, SCAVENGED);
+	page_model_set(&w->m, chunk * PAGE_BITS, n * PAGE_BITS, SCAVENGED);
 	return true;
 }
 
@@ -223,18 +122,20 @@ static bool took(struct world *w, enum page_op op, struct page_run run,
 		       "took pages where there are none");
 		return false;
 	}
-	expect(w, op, run.addr == addr_of(&w->m, page),
+	expect(w, op, run.addr == page_model_addr(&w->m, page),
 	       run.addr == 0 ? "found no run" : "not the lowest run");
 	expect(w, op,
-	       run.scavenged_pages == count_state(&w->m, page, n, SCAVENGED),
+	       run.scavenged_pages ==
+		       page_model_count(&w->m, page, n, SCAVENGED),
 	       "number of scavenged pages");
-	set_state(&w->m, page, n, USED);
+	page_model_set(&w->m, page, n, USED);
 	return true;
 }
 
 static bool op_take(struct world *w, enum page_op op, unsigned bits)
 {
-	size_t n = next_length(w, bits), page = first_fit(&w->m, n, 1);
+	size_t n = next_length(w, bits),
+	       page = page_model_first_fit(&w->m, n, 1);
 
 	return took(w, op, ph__page_alloc_take(&w->pa, n), page, n);
 }
@@ -243,7 +144,7 @@ static bool op_take_aligned(struct world *w)
 {
 	size_t n = next_length(w, 10);
 	size_t align = (size_t)1 << (12 + next_below(w, 15));
-	size_t page = first_fit(&w->m, n, align);
+	size_t page = page_model_first_fit(&w->m, n, align);
 
 	return took(w, PAGE_OP_TAKE_ALIGNED,
 		    ph__page_alloc_take_aligned(&w->pa, n, align), page, n);
@@ -253,10 +154,10 @@ static bool op_take_at(struct world *w)
 {
 	size_t page = next_below(w, NUM_PAGES), n = next_length(w, 11);
 	struct page_run run =
-		ph__page_alloc_take_at(&w->pa, addr_of(&w->m, page), n);
+		ph__page_alloc_take_at(&w->pa, page_model_addr(&w->m, page), n);
 
-	return took(w, PAGE_OP_TAKE_AT, run, fits(&w->m, page, n) ? page : NONE,
-		    n);
+	return took(w, PAGE_OP_TAKE_AT, run,
+		    page_model_fits(&w->m, page, n) ? page : NONE, n);
 }
 
 /* Frees used pages from a random place on, up to n of them. */
@@ -268,18 +169,18 @@ static bool op_free(struct world *w, unsigned bits)
 		page++;
 	if (page == NUM_PAGES)
 		return false;
-	for (n = 1; n < want && has_next(&w->m, page + n - 1); n++)
+	for (n = 1; n < want && page_model_has_next(&w->m, page + n - 1); n++)
 		if (w->m.state[page + n] != USED)
 			break;
-	ph__page_alloc_free(&w->pa, addr_of(&w->m, page), n);
-	set_state(&w->m, page, n, DIRTY);
+	ph__page_alloc_free(&w->pa, page_model_addr(&w->m, page), n);
+	page_model_set(&w->m, page, n, DIRTY);
 	return true;
 }
 
 static bool op_refill(struct world *w)
 {
 	struct page_cache *c = &w->slot[next_below(w, NUM_SLOTS)];
-	size_t page = first_fit(&w->m, 1, 1);
+	size_t page = page_model_first_fit(&w->m, 1, 1);
 	bool ok;
 
 	if (c->free != 0)
@@ -289,16 +190,18 @@ static bool op_refill(struct world *w)
 	if (!ok)
 		return false;
 	page -= page % 64;
-	expect(w, PAGE_OP_REFILL, c->base == addr_of(&w->m, page), "block");
+	expect(w, PAGE_OP_REFILL, c->base == page_model_addr(&w->m, page),
+	       "block");
 	for (unsigned i = 0; i < 64; i++) {
 		uint8_t state = w->m.state[page + i];
+		bool is_free = page_model_is_free(&w->m, page + i);
 
-		expect(w, PAGE_OP_REFILL, (c->free >> i & 1) == is_free(state),
+		expect(w, PAGE_OP_REFILL, (c->free >> i & 1) == is_free,
 		       "free pages");
 		expect(w, PAGE_OP_REFILL,
 		       (c->scavenged >> i & 1) == (state == SCAVENGED),
 		       "scavenged pages");
-		if (is_free(state))
+		if (is_free)
 			w->m.state[page + i] = CACHED;
 	}
 	return true;
@@ -315,14 +218,14 @@ static bool op_cache_take(struct world *w)
 		expect(w, PAGE_OP_CACHE_TAKE, old.free == c->free, "changed");
 		return false;
 	}
-	page = page_of(&w->m, run.addr);
-	expect(w, PAGE_OP_CACHE_TAKE, count_state(&w->m, page, n, CACHED) == n,
-	       "not cached");
+	page = page_model_page(&w->m, run.addr);
+	expect(w, PAGE_OP_CACHE_TAKE,
+	       page_model_count(&w->m, page, n, CACHED) == n, "not cached");
 	expect(w, PAGE_OP_CACHE_TAKE,
 	       run.scavenged_pages ==
 		       popcount64(old.scavenged) - popcount64(c->scavenged),
 	       "number of scavenged pages");
-	set_state(&w->m, page, n, USED);
+	page_model_set(&w->m, page, n, USED);
 	return true;
 }
 
@@ -334,7 +237,7 @@ static bool op_cache_free(struct world *w)
 
 	if (c->base == 0)
 		return false;
-	page = page_of(&w->m, addr);
+	page = page_model_page(&w->m, addr);
 	expect(w, PAGE_OP_CACHE_FREE, page_cache_covers(c, addr, 1), "covers");
 	expect(w, PAGE_OP_CACHE_FREE,
 	       !page_cache_covers(c, addr, 65 - i) &&
@@ -363,45 +266,10 @@ static bool op_flush(struct world *w)
 	for (unsigned i = 0; i < 64 && old.free != 0; i++) {
 		if (!(old.free >> i & 1))
 			continue;
-		w->m.state[page_of(&w->m, old.base) + i] =
+		w->m.state[page_model_page(&w->m, old.base) + i] =
 			old.scavenged >> i & 1 ? SCAVENGED : DIRTY;
 	}
 	return old.free != 0;
-}
-
-/* Is the group of min pages that page belongs to free and dirty? */
-static bool can_scavenge(const struct world *w, size_t page)
-{
-	size_t first = page - page % w->min_pages;
-
-	return count_state(&w->m, first, w->min_pages, DIRTY) == w->min_pages;
-}
-
-/* The range a forced scavenge takes, by the definition. */
-static size_t model_candidate(const struct world *w,
-			      const struct scav_request *req, size_t *npages)
-{
-	size_t end = NUM_PAGES, run, max, first, low;
-
-	while (end != 0 && !can_scavenge(w, end - 1))
-		end--;
-	if (end == 0)
-		return NONE;
-	for (run = 1; (end - run) % PAGE_BITS != 0; run++)
-		if (!can_scavenge(w, end - run - 1))
-			break;
-	max = (req->max_pages + req->min_pages - 1) / req->min_pages *
-	      req->min_pages;
-	first = end - (run < max ? run : max);
-	if (req->huge_pages > req->min_pages) {
-		size_t huge = req->huge_pages;
-
-		low = first - first % huge;
-		if ((first + huge - 1) / huge * huge <= end && low >= end - run)
-			first = low;
-	}
-	*npages = end - first;
-	return first;
 }
 
 static struct page_range *free_flight(struct world *w)
@@ -423,24 +291,29 @@ static bool op_scavenge(struct world *w, enum page_op op, enum scav_mode mode)
 		req.huge_pages = 64;
 	if (range == NULL)
 		return false;
-	page = model_candidate(w, &req, &npages);
+	page = page_model_candidate(&w->m, req.max_pages, req.min_pages,
+				    req.huge_pages, &npages);
 	*range = ph__page_scavenge_take(&w->pa, &req);
 	if (mode == SCAV_BACKGROUND) {
 		/* Which it takes depends on history; that it may, does not. */
 		if (range->npages == 0)
 			return false;
-		page = page_of(&w->m, range->addr);
+		page = page_model_page(&w->m, range->addr);
 		npages = range->npages;
 		for (size_t i = 0; i < npages; i++)
-			expect(w, op, can_scavenge(w, page + i), "not dirty");
+			expect(w, op,
+			       page_model_can_scavenge(&w->m, page + i,
+						       w->min_pages),
+			       "not dirty");
 	} else if (page == NONE) {
 		expect(w, op, range->npages == 0, "found what is not there");
 		return false;
 	}
 	expect(w, op, range->npages != 0, "found nothing");
-	expect(w, op, range->addr == addr_of(&w->m, page), "not the highest");
+	expect(w, op, range->addr == page_model_addr(&w->m, page),
+	       "not the highest");
 	expect(w, op, range->npages == npages, "length");
-	set_state(&w->m, page, npages, FLYING);
+	page_model_set(&w->m, page, npages, FLYING);
 	return true;
 }
 
@@ -454,8 +327,8 @@ static bool op_land(struct world *w, bool released)
 		ph__page_scavenge_done(&w->pa, *range);
 	else
 		ph__page_scavenge_abort(&w->pa, *range);
-	set_state(&w->m, page_of(&w->m, range->addr), range->npages,
-		  released ? SCAVENGED : DIRTY);
+	page_model_set(&w->m, page_model_page(&w->m, range->addr),
+		       range->npages, released ? SCAVENGED : DIRTY);
 	range->npages = 0;
 	return true;
 }
@@ -473,30 +346,31 @@ static bool op_settle(struct world *w)
 static bool op_query(struct world *w)
 {
 	size_t page = next_below(w, NUM_PAGES), n = next_length(w, 11), i;
-	uintptr_t addr = addr_of(&w->m, page), edge;
+	uintptr_t addr = page_model_addr(&w->m, page), edge;
 	bool used = true;
 
 	for (i = 0; i < n && used; i++) {
 		used = page + i < NUM_PAGES && w->m.state[page + i] >= USED;
 		if (i + 1 < n && used)
-			used = has_next(&w->m, page + i);
+			used = page_model_has_next(&w->m, page + i);
 	}
 	expect(w, PAGE_OP_QUERY,
 	       ph__page_alloc_is_allocated(&w->pa, addr, n) == used,
 	       "is_allocated");
 	expect(w, PAGE_OP_QUERY,
-	       ph__page_alloc_is_free(&w->pa, addr, n) == fits(&w->m, page, n),
+	       ph__page_alloc_is_free(&w->pa, addr, n) ==
+		       page_model_fits(&w->m, page, n),
 	       "is_free");
 	n = n < PAGE_BITS - page % PAGE_BITS ? n : PAGE_BITS - page % PAGE_BITS;
 	expect(w, PAGE_OP_QUERY,
 	       ph__page_alloc_count_scavenged(&w->pa, addr, n) ==
-		       count_state(&w->m, page, n, SCAVENGED),
+		       page_model_count(&w->m, page, n, SCAVENGED),
 	       "count_scavenged");
 	/* The free run below the chunk's upper edge. */
 	page += PAGE_BITS - 1 - page % PAGE_BITS;
-	edge = addr_of(&w->m, page) + PH_PAGE_SIZE;
-	for (n = 0; is_free(w->m.state[page]); n++, page--)
-		if (page == 0 || !has_next(&w->m, page - 1)) {
+	edge = page_model_addr(&w->m, page) + PH_PAGE_SIZE;
+	for (n = 0; page_model_is_free(&w->m, page); n++, page--)
+		if (page == 0 || !page_model_has_next(&w->m, page - 1)) {
 			n++;
 			break;
 		}
@@ -649,7 +523,7 @@ static void compare_pages(const struct world *w, enum page_op op)
 	expect(w, op, w->pa.total_pages == present, "total_pages");
 	expect(w, op, w->pa.in_use_pages == used, "in_use_pages");
 	expect(w, op, w->pa.scavenged_pages == scavenged, "scavenged_pages");
-	for (size_t c = 0; c < NUM_CHUNKS; c++) {
+	for (size_t c = 0; c < PAGE_MODEL_CHUNKS; c++) {
 		const struct page_chunk *chunk = ph__page_alloc_chunk(
 			&w->pa, w->m.addr[c] >> PH_CHUNK_SHIFT);
 		const uint8_t *state = w->m.state + c * PAGE_BITS;
@@ -680,15 +554,10 @@ static void verify(const struct world *w, enum page_op op)
 
 static void start(struct world *w, const uint8_t *bytes, size_t nbytes)
 {
-	size_t c = 0;
-
 	memset(w, 0, sizeof(*w));
+	page_model_init(&w->m);
 	w->bytes = bytes;
 	w->left = nbytes;
-	for (size_t s = 0; s < NUM_SEGMENTS; s++)
-		for (size_t i = 0; i < segments[s].nchunks; i++)
-			w->m.addr[c++] = (segments[s].chunk + i)
-					 << PH_CHUNK_SHIFT;
 	ph__meta_init(&w->meta, ph_os_default(), NULL);
 	ph__page_alloc_init(&w->pa, &w->meta);
 	w->min_pages = next_byte(w) % 4 == 3 ? 8 : 1;
