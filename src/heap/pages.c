@@ -303,15 +303,13 @@ int ph_pages_extend(struct ph_heap *heap, void *addr, size_t old_npages,
 
 /*
  * Does a span in use lie anywhere in the range?  Its ends would not tell: a
- * span may lie between two runs.  One load a page, mostly of nothing.
+ * span may lie between two runs.  A heap of runs only need not look.
  */
 static bool touches_span(const struct ph_heap *heap, uintptr_t addr,
-			 size_t npages)
+			 size_t npages) PH_REQUIRES(heap->lock)
 {
-	for (size_t i = 0; i < npages; i++)
-		if (pagemap_span_at(heap->pagemap, addr + (i << PH_PAGE_SHIFT)))
-			return true;
-	return false;
+	return heap->gauges->spans != 0 &&
+	       ph__pagemap_has_span(heap->pagemap, addr, npages);
 }
 
 void ph_pages_free(struct ph_heap *heap, void *addr, size_t npages)

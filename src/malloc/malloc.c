@@ -9,7 +9,9 @@
  * Neither touches a span or an object, takes a lock, or tests whether anything
  * was initialised: until a thread has a cache it sees an empty one, and every
  * entry of the page map is zero until a span is entered.  free(NULL) needs no
- * test either: page 0 has no entry.
+ * test either: page 0 has no entry.  Whatever is not plain goes one slow way,
+ * which begins anew from the argument, so that the fast path keeps nothing for
+ * it.
  *
  * What the standard and glibc leave open, this malloc answers as glibc does:
  * malloc(0) is a unique object; realloc(p, 0) frees p and returns NULL;
@@ -45,91 +47,85 @@ size_t malloc_usable_size(void *p);
 
 /* ---- slow paths ---- */
 
-static PH_NOINLINE void *alloc_slow(unsigned size_class)
-{
-	struct ph_heap *heap = ph__process_heap();
-
-	return heap ? ph__object_alloc_slow(heap, size_class) : NULL;
-}
-
-static PH_NOINLINE void *alloc_large(size_t nbytes)
+/* What the fast path has no object for, of any size. */
+static PH_NOINLINE void *alloc_slow(size_t nbytes)
 {
 	struct ph_heap *heap = ph__process_heap();
 	bool zeroed;
 
-	return heap ? ph__large_alloc(heap, nbytes, PH_PAGE_SIZE, &zeroed)
-		    : NULL;
+	if (ph_unlikely(!heap))
+		return NULL;
+	if (nbytes > PH_SMALL_MAX)
+		return ph__large_alloc(heap, nbytes, PH_PAGE_SIZE, &zeroed);
+	return ph__object_alloc_slow(heap, size_class_of_align16(nbytes));
 }
 
 /* NULL, large objects, objects of other heaps, and mistakes. */
-static PH_NOINLINE void free_other(void *p, const void *caller)
+static void free_other(struct ph_heap *heap, void *p)
 {
-	struct ph_heap *heap;
-
-	if (!p)
-		return;
-	heap = ph__heap_of_object(p);
 	if (ph_unlikely(!heap))
 		ph__object_bad(NULL, "invalid free of", p);
 	if (heap->flags & HEAP_PRIMARY)
 		ph__object_free_other(heap, p);
 	else
 		ph_free(heap, p);
-	ph__process_background(heap, caller);
 }
 
-static PH_NOINLINE void free_slow(void *p, unsigned size_class,
-				  const void *caller)
+/* What the fast path's magazine does not take, for whatever reason. */
+static PH_NOINLINE void dealloc_slow(void *p, const void *caller)
 {
-	/* An object of a size class exists, so the heap does. */
-	struct ph_heap *heap = ph__registry.primary;
+	unsigned size_class = primary_class_at((uintptr_t)p);
+	struct ph_heap *heap;
 
-	ph__object_free_slow(heap, p, size_class);
+	if (!p)
+		return;
+	heap = size_class ? ph__registry.primary : ph__heap_of_object(p);
+	if (size_class)
+		ph__object_free_slow(heap, p, size_class);
+	else
+		free_other(heap, p);
 	ph__process_background(heap, caller);
 }
 
 /* ---- fast paths ---- */
 
-static PH_ALWAYS_INLINE void *alloc_class(unsigned size_class)
+static PH_ALWAYS_INLINE void *alloc(size_t nbytes)
 {
 	struct thread_state *t = &ph__thread_state;
+	unsigned size_class;
 	void *p;
 
+	if (ph_likely(nbytes <= SIZE_FINE_MAX))
+		size_class = ph__size_fine_align16[(nbytes + 7) / 8];
+	else if (ph_likely(nbytes <= PH_SMALL_MAX))
+		size_class = size_class_coarse(nbytes);
+	else
+		return alloc_slow(nbytes);
 	thread_enter(t);
 	p = magazine_pop(&ph_load_relaxed(&t->main)->magazines[size_class]);
 	thread_leave(t);
-	return ph_likely(p) ? p : alloc_slow(size_class);
-}
-
-static PH_ALWAYS_INLINE void *alloc(size_t nbytes)
-{
-	if (ph_likely(nbytes <= SIZE_FINE_MAX))
-		return alloc_class(ph__size_fine_align16[(nbytes + 7) / 8]);
-	if (nbytes <= PH_SMALL_MAX)
-		return alloc_class(size_class_coarse(nbytes));
-	return alloc_large(nbytes);
+	return ph_likely(p) ? p : alloc_slow(nbytes);
 }
 
 /* Inlined: the return address is that of the exported function. */
 static PH_ALWAYS_INLINE void dealloc(void *p)
 {
 	struct thread_state *t = &ph__thread_state;
-	unsigned size_class = primary_class_at((uintptr_t)p);
+	unsigned entry = pagemap_entry(ph__process_root, (uintptr_t)p);
+	uint32_t offset = page_entry_offset(entry, (uintptr_t)p);
 	struct magazine *m;
 
-	if (ph_unlikely(size_class == 0)) {
-		free_other(p, ph_return_address());
-		return;
-	}
 	thread_enter(t);
-	m = &ph_load_relaxed(&t->main)->magazines[size_class];
-	if (ph_likely(m->count < m->capacity && !magazine_has_recent(m, p))) {
+	m = &ph_load_relaxed(&t->main)
+		     ->magazines[entry & PAGE_ENTRY_CLASS_MASK];
+	if (ph_likely(magazine_object_starts_at(m, offset) &&
+		      magazine_has_room(m) && !magazine_has_recent(m, p))) {
 		magazine_push(m, p);
 		thread_leave(t);
 		return;
 	}
 	thread_leave(t);
-	free_slow(p, size_class, ph_return_address());
+	dealloc_slow(p, ph_return_address());
 }
 
 PH_EXPORT void *malloc(size_t nbytes)

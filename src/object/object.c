@@ -65,7 +65,8 @@ void *ph__object_alloc_slow(struct ph_heap *heap, unsigned size_class)
 			struct magazine *m = &tc->magazines[size_class];
 
 			note_slow_path(tc);
-			if (m->count || ph__tcache_refill(tc, size_class))
+			p = magazine_pop(m);
+			if (!p && ph__tcache_refill(tc, size_class))
 				p = magazine_pop(m);
 			thread_leave(t);
 			return p;
@@ -91,11 +92,11 @@ void ph__object_free_slow(struct ph_heap *heap, void *p, unsigned size_class)
 			struct magazine *m = &tc->magazines[size_class];
 
 			note_slow_path(tc);
-			if (m->count && magazine_has_recent(m, p)) {
+			if (magazine_has_recent(m, p)) {
 				thread_leave(t);
 				ph__object_bad(heap, "double free of", p);
 			}
-			attached = m->count < m->capacity ||
+			attached = magazine_has_room(m) ||
 				   ph__tcache_make_room(tc, size_class);
 			if (attached)
 				magazine_push(m, p);

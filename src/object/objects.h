@@ -60,11 +60,9 @@ static PH_ALWAYS_INLINE unsigned primary_class_at(uintptr_t addr)
 {
 	unsigned entry = pagemap_entry(ph__process_root, addr);
 	unsigned class = entry & PAGE_ENTRY_CLASS_MASK;
-	size_t offset = (size_t)(entry >> PAGE_ENTRY_CLASS_BITS)
-				<< PH_PAGE_SHIFT |
-			(addr & (PH_PAGE_SIZE - 1));
+	size_t offset = page_entry_offset(entry, addr);
 
-	/* Neither class 0 nor PAGE_ENTRY_OTHER has objects that start. */
+	/* In class 0, as in PAGE_ENTRY_OTHER, no object starts. */
 	return ph_likely(object_starts_at(class, offset)) ? class : 0;
 }
 
@@ -129,7 +127,7 @@ static PH_ALWAYS_INLINE void object_free(struct ph_heap *heap,
 
 	thread_enter(t);
 	m = &thread_current(t, heap)->magazines[size_class];
-	if (ph_likely(m->count < m->capacity && !magazine_has_recent(m, p))) {
+	if (ph_likely(magazine_has_room(m) && !magazine_has_recent(m, p))) {
 		magazine_push(m, p);
 		thread_leave(t);
 		return;

@@ -36,7 +36,19 @@
 
 #define THREAD_FIRST_ENTRIES 4
 
-struct tcache ph__empty_cache;
+#define NO_MAGAZINE                                                            \
+	{                                                                      \
+		.top = MAGAZINE_NO_BLOCK, .end = MAGAZINE_NO_BLOCK             \
+	}
+#define NO_MAGAZINES_4 NO_MAGAZINE, NO_MAGAZINE, NO_MAGAZINE, NO_MAGAZINE
+#define NO_MAGAZINES_16                                                        \
+	NO_MAGAZINES_4, NO_MAGAZINES_4, NO_MAGAZINES_4, NO_MAGAZINES_4
+
+/* Filled in by the compiler: malloc may be called before anything has run. */
+PH_STATIC_ASSERT(PH_NUM_CLASSES == 4 * 16 + 4, "as many as there are below");
+struct tcache ph__empty_cache = {.magazines = {NO_MAGAZINES_16, NO_MAGAZINES_16,
+					       NO_MAGAZINES_16, NO_MAGAZINES_16,
+					       NO_MAGAZINES_4}};
 __thread struct thread_state ph__thread_state PH_TLS_INITIAL_EXEC = {
 	.main = &ph__empty_cache, .recent = &ph__empty_cache};
 
@@ -158,6 +170,7 @@ static struct tcache *make_cache(struct ph_heap *heap, struct thread *th)
 	tc = ph__meta_alloc(heap->meta, sizeof(*tc), PH_CACHE_LINE);
 	if (!tc)
 		return NULL;
+	ph__tcache_init(tc);
 	tc->heap = heap;
 	tc->objects = o;
 	tc->thread = th;
@@ -376,9 +389,8 @@ void ph__thread_count_cached(struct objects *o,
 		const struct tcache *tc =
 			ph_list_entry(it, struct tcache, link);
 
-		/* Relaxed: each count is right at some moment of late. */
 		for (unsigned c = 1; c < PH_NUM_CLASSES; c++)
-			nobjects[c] += ph_load_relaxed(&tc->magazines[c].count);
+			nobjects[c] += magazine_count(&tc->magazines[c]);
 	}
 }
 

@@ -38,25 +38,14 @@
 #include "base/atomic.h"
 #include "base/list.h"
 #include "object/central.h"
+#include "object/magazine.h"
 #include "object/size_class.h"
 
 struct objects;
 struct thread;
 
-/*
- * slots[-4 .. -1] exist and hold NULL, so that a look at the four newest
- * entries needs no bounds check.  The owner stores the slot, then the count:
- * whoever sees the count (a forked child, a taker) finds the slot filled.
- */
-struct magazine {
-	void **slots;
-	uint32_t count;
-	uint32_t capacity;
-};
-
-#define MAGAZINE_GUARD_SLOTS 4
-
 struct tcache {
+	/* Rows by class, first, so that a row is one scaled index away. */
 	struct magazine magazines[PH_NUM_CLASSES]; /* owner; taker */
 	struct ph_heap *heap;
 	struct objects *objects;
@@ -116,37 +105,6 @@ static inline void thread_leave(struct thread_state *t)
 	ph_store_release(&t->busy, 0);
 }
 
-/* The newest object of a magazine, or NULL. */
-static inline void *magazine_pop(struct magazine *m)
-{
-	uint32_t n = m->count;
-	void *p;
-
-	if (ph_unlikely(n == 0))
-		return NULL;
-	p = m->slots[n - 1];
-	/* Relaxed: a child of fork may lose the object, not get it twice. */
-	ph_store_relaxed(&m->count, n - 1);
-	return p;
-}
-
-/* Is p among the four newest objects of the magazine? */
-static inline bool magazine_has_recent(const struct magazine *m, const void *p)
-{
-	void *const *top = m->slots + m->count;
-
-	return top[-1] == p || top[-2] == p || top[-3] == p || top[-4] == p;
-}
-
-static inline void magazine_push(struct magazine *m, void *p)
-{
-	uint32_t n = m->count;
-
-	ph_store_relaxed(&m->slots[n], p);
-	/* Release: slot before count, see struct magazine. */
-	ph_store_release(&m->count, n + 1);
-}
-
 /*
  * Makes the calling thread's fast path find its cache of the heap; makes the
  * cache if need be.  False when the thread is dead or there is no memory: the
@@ -200,7 +158,10 @@ void ph__tcache_flush(struct tcache *tc);
 /* Is there an object in any magazine?  By anybody; right at some moment. */
 bool ph__tcache_holds_objects(const struct tcache *tc);
 
-/* Gives the magazines' slots back. */
+/* Prepares the magazines of a new cache: no blocks, each of its class. */
+void ph__tcache_init(struct tcache *tc);
+
+/* Gives the magazines' blocks back. */
 void ph__tcache_free_slots(struct tcache *tc);
 
 /* In the forked child: gives the caches of threads that do not exist back. */

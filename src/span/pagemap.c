@@ -150,3 +150,40 @@ void ph__pagemap_set_entries(struct pagemap *map, const struct ph_span *s,
 				 (uint16_t)v);
 	}
 }
+
+/* Looks at pages [first, limit) of one leaf, which lie in one chunk. */
+static bool chunk_has_span(const struct pagemap_leaf *leaf, uintptr_t first,
+			   uintptr_t limit)
+{
+	size_t i = pagemap_page_in_leaf(first);
+	size_t end = i + ((limit - first) >> PH_PAGE_SHIFT);
+	const struct ph_span *s;
+
+	s = ph_load_acquire(&leaf->chunk[pagemap_chunk_in_leaf(first)]);
+	if (s && (span_is_at(s, first) || span_is_at(s, limit - 1)))
+		return true;
+	for (uintptr_t a = first; i < end; i++, a += PH_PAGE_SIZE) {
+		s = ph_load_relaxed(&leaf->span[i]);
+		/* Mostly NULL: pages without a span keep it that way. */
+		if (ph_unlikely(s) && span_is_at(s, a))
+			return true;
+	}
+	return false;
+}
+
+bool ph__pagemap_has_span(const struct pagemap *map, uintptr_t addr,
+			  size_t npages)
+{
+	uintptr_t limit = addr + (npages << PH_PAGE_SHIFT);
+
+	for (uintptr_t a = addr, next; a < limit; a = next) {
+		const struct pagemap_leaf *leaf = pagemap_leaf_of(map->root, a);
+
+		next = align_down(a, PH_CHUNK_SIZE) + PH_CHUNK_SIZE;
+		if (next > limit)
+			next = limit;
+		if (leaf && chunk_has_span(leaf, a, next))
+			return true;
+	}
+	return false;
+}

@@ -47,12 +47,12 @@
 
 /*
  * A page's entry: class in the low seven bits, page within the span above.
- * Zero: no small objects here.  PAGE_ENTRY_OTHER: small objects of a heap that
- * is not the primary one; the span tells the rest.
+ * Zero: no small objects here.  PAGE_ENTRY_OTHER, likewise of class 0: small
+ * objects of a heap that is not the primary one; the span tells the rest.
  */
 #define PAGE_ENTRY_CLASS_BITS 7
 #define PAGE_ENTRY_CLASS_MASK ((1u << PAGE_ENTRY_CLASS_BITS) - 1)
-#define PAGE_ENTRY_OTHER PAGE_ENTRY_CLASS_MASK
+#define PAGE_ENTRY_OTHER (1u << PAGE_ENTRY_CLASS_BITS)
 #define PAGE_ENTRY_MAX_PAGES ((size_t)1 << (16 - PAGE_ENTRY_CLASS_BITS))
 
 struct pagemap_leaf {
@@ -98,7 +98,7 @@ void ph__pagemap_set_entries(struct pagemap *map, const struct ph_span *s,
 static inline struct pagemap_leaf *pagemap_leaf_of(
 	struct pagemap_leaf *const *root, uintptr_t addr)
 {
-	if (ph_unlikely(addr >> PAGEMAP_ADDR_BITS))
+	if (ph_unlikely(addr >> PAGEMAP_LEAF_SHIFT >= PAGEMAP_ROOT_LEN))
 		return NULL;
 	/*
 	 * Acquire: a leaf's zeroes are visible with its pointer.  (A load that
@@ -128,6 +128,17 @@ static inline unsigned pagemap_entry(struct pagemap_leaf *const *root,
 	/* Relaxed: whoever holds an object of the page saw its entry set. */
 	return ph_load_relaxed(&leaf->entry[pagemap_page_in_leaf(addr)]);
 }
+
+/* Offset of an address into the span that its page's entry tells of. */
+static inline uint32_t page_entry_offset(unsigned entry, uintptr_t addr)
+{
+	return (uint32_t)(entry >> PAGE_ENTRY_CLASS_BITS << PH_PAGE_SHIFT |
+			  (addr & (PH_PAGE_SIZE - 1)));
+}
+
+/* Does a span in use lie on any page of the run?  For runs of any length. */
+bool ph__pagemap_has_span(const struct pagemap *map, uintptr_t addr,
+			  size_t npages);
 
 /* The span in use that contains the address, or NULL. */
 static inline struct ph_span *pagemap_span_at(const struct pagemap *map,
