@@ -22,11 +22,12 @@ work)
 	# shellcheck disable=SC2086
 	python3 -m test -v $TESTS >full.log 2>&1
 	status=$?
-	# One line a test, in any order.  What a test prints itself comes
-	# between its name and its verdict, which is then on a line of its own.
-	sed -En '/^test\w* \(.*\) \.\.\. (ok|FAIL|ERROR|skipped.*|expected failure)$/{p;d}
-		s/^(test\w* \(.*\) \.\.\.) .*/\1/p
-		/^(ok|FAIL|ERROR|expected failure)$/p' full.log |
+	# One line a test, in any order, with its verdict if that is not "ok".
+	# What a test prints itself comes between the two, and is left out.
+	sed -En 's/^(test\w* \(.*\)) \.\.\. (FAIL|ERROR|skipped.*|expected failure)$/\1: \2/p
+		t
+		s/^(test\w* \(.*\)) \.\.\. .*/\1/p
+		/^(FAIL|ERROR|expected failure)/p' full.log |
 		sed 's/0x[0-9a-f]*/ADDRESS/g' | sort | uniq -c
 	grep -E '^(== Tests result|Result:|Tests result:)' full.log
 	[ "$status" -eq 0 ] || tail -n 60 full.log
