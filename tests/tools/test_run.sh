@@ -336,6 +336,8 @@ run "$PROGRAMS/run_own_malloc"
 says "own malloc" "note: run_own_malloc carries its own malloc \(it exports 'malloc'\)"
 run "$PROGRAMS/run_own_prefixed"
 says "own je_malloc" "note: run_own_prefixed carries its own malloc \(it exports 'je_malloc'\)"
+"$TOOL" run --quiet --library "$FAKE" "$PROGRAMS/run_own_malloc" >"$TMP/out" 2>"$TMP/err"
+lines_are "own malloc, --quiet" 0
 run "$P" exit 0
 says_not "no malloc of its own" "note:"
 

@@ -318,6 +318,8 @@ int run_command(int argc, char **argv)
 		status = target_check(&target);
 	if (status != 0)
 		return status;
+	if (!options.quiet)
+		target_note(&target);
 	/* From here on there are files that a signal must not leave behind. */
 	launch_prepare(&launch);
 	if (options.json != NULL)

@@ -24,7 +24,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "elf_file.h"
 #include "target.h"
 #include "tool.h"
 
@@ -216,10 +215,10 @@ static int kind_check(const char *name, const char *binary,
 	return 0;
 }
 
-/* Says which calls of the program will not reach the drop-in. */
-static void allocator_say(const char *binary, const struct elf_file *elf)
+void target_note(const struct target *target)
 {
-	const char *base = path_base(binary);
+	const struct elf_file *elf = &target->elf;
+	const char *base = path_base(target->binary);
 
 	if (elf->own_malloc != NULL)
 		tool_say("note: %s carries its own malloc (it exports "
@@ -252,7 +251,7 @@ static int elf_open(const char *path, struct elf_file *elf)
 
 int target_check(struct target *target)
 {
-	struct elf_file elf;
+	struct elf_file *elf = &target->elf;
 	char next[PATH_MAX];
 
 	snprintf(target->binary, PATH_MAX, "%s", target->path);
@@ -261,11 +260,11 @@ int target_check(struct target *target)
 			break;
 		memcpy(target->binary, next, PATH_MAX);
 	}
-	int fd = elf_open(target->binary, &elf);
-	if (fd >= 0 && elf.kind == ELF_NONE) {
+	int fd = elf_open(target->binary, elf);
+	if (fd >= 0 && elf->kind == ELF_NONE) {
 		close(fd);
 		snprintf(target->binary, PATH_MAX, "/bin/sh");
-		fd = elf_open(target->binary, &elf);
+		fd = elf_open(target->binary, elf);
 	}
 	if (fd < 0) {
 		/* Executable but not readable: nothing can be known. */
@@ -277,9 +276,7 @@ int target_check(struct target *target)
 	}
 	int status = privilege_check(target->name, target->binary, fd);
 	if (status == 0)
-		status = kind_check(target->name, target->binary, &elf);
-	if (status == 0)
-		allocator_say(target->binary, &elf);
+		status = kind_check(target->name, target->binary, elf);
 	close(fd);
 	return status;
 }

@@ -7,12 +7,14 @@
 #define TARGET_H
 
 #include <limits.h>
-#include <stdbool.h>
+
+#include "elf_file.h"
 
 struct target {
 	const char *name;      /* as the user wrote it */
 	char path[PATH_MAX];   /* what is executed */
 	char binary[PATH_MAX]; /* the ELF file that this comes down to */
+	struct elf_file elf;   /* what target_check() read there */
 };
 
 /*
@@ -23,10 +25,12 @@ int target_find(struct target *target, const char *name);
 
 /*
  * Whether the drop-in can be preloaded.  Follows scripts to their interpreter.
- * Returns 0, or EXIT_TOOL after saying why not.  Says, too, when
- * the program carries an allocator of its own.
+ * Returns 0, or an exit status after saying why not.
  */
 int target_check(struct target *target);
+
+/* Says which calls will not reach the drop-in; after target_check(). */
+void target_note(const struct target *target);
 
 /* Last component of a path. */
 const char *path_base(const char *path);
