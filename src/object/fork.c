@@ -23,8 +23,9 @@
 static uint32_t fork_state; /* atomic; 1 once the handlers are registered */
 
 /*
- * What is done to each lock, in the order of ranks.  The registry's lock comes
- * first: while it is held no heap comes or goes and none gets its objects.
+ * What is done to each lock, in the order of ranks.  The registry's lock is
+ * taken before them and given back after them: while it is held no heap comes
+ * or goes and none gets its objects, so that those unlocked are those locked.
  */
 typedef void lock_action(struct ph_lock *l);
 
@@ -53,11 +54,10 @@ static void each_heap(lock_action *act, enum lock_rank rank)
 	}
 }
 
-static void each_lock(lock_action *act)
+static void each_lock_but_registry(lock_action *act)
 {
 	struct registry *r = &ph__registry;
 
-	act(&r->lock);
 	each_heap(act, LOCK_RANK_CACHES);
 	each_heap(act, LOCK_RANK_CENTRAL);
 	each_heap(act, LOCK_RANK_HEAP);
@@ -71,14 +71,16 @@ static void each_lock(lock_action *act)
 
 static void fork_prepare(void)
 {
-	each_lock(lock_hold_for_fork);
+	lock_hold_for_fork(&ph__registry.lock);
+	each_lock_but_registry(lock_hold_for_fork);
 	ph__fork_enter();
 }
 
 static void fork_parent(void)
 {
 	ph__fork_leave();
-	each_lock(lock_unhold_after_fork);
+	each_lock_but_registry(lock_unhold_after_fork);
+	lock_unhold_after_fork(&ph__registry.lock);
 }
 
 /* What threads that do not exist here were doing for each heap. */
@@ -100,7 +102,8 @@ static void each_heap_alone(void)
 static void fork_child(void)
 {
 	ph__fork_leave();
-	each_lock(ph__lock_reset);
+	each_lock_but_registry(ph__lock_reset);
+	ph__lock_reset(&ph__registry.lock);
 	ph__os_fork_child();
 	(void)ph__os_membarrier_register();
 	ph__thread_after_fork_child();
