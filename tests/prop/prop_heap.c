@@ -10,7 +10,7 @@
 #include "support/rng.h"
 #include "support/suite.h"
 
-#define PROGRAM_BYTES 5000
+#define PROGRAM_BYTES 2500
 
 static void run_over(const struct ph_os_ops *os, void *ctx,
 		     const struct heap_model_config *config, struct rng *rng)

@@ -196,7 +196,7 @@ END_TEST
 /* All of them with a page and an object in use. */
 START_TEST(test_many_used)
 {
-	enum { N = 2000 };
+	enum { N = 500 };
 	static struct ph_heap *heaps[N];
 	size_t mappings = process_mappings();
 
@@ -235,7 +235,7 @@ START_TEST(test_one_after_another)
 	resident = process_resident_bytes();
 	mappings = process_mappings();
 	used = meta_used_bytes(&ph__registry.meta);
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 300; i++)
 		use_and_destroy();
 	/* Not one byte of metadata more, in a table that may be rebuilt. */
 	ck_assert_uint_le(meta_used_bytes(&ph__registry.meta), used + KIB);
