@@ -44,6 +44,7 @@ struct heap_background {
 	uint32_t running;   /* 1: there is a thread, or one is being made */
 	uint32_t process;   /* pid in which threads may be made */
 	uint64_t retry_ns;  /* atomic; no attempt to make one before */
+	uint64_t fruit_ns;  /* when it last released, or had to wait */
 	uint64_t second_ns; /* when it last did what is due once a second */
 	struct pacer pacer;
 };

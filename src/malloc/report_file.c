@@ -77,15 +77,17 @@ static void complain(const char *what)
 /* ---- the file ---- */
 
 /*
- * Opens the file.  It is gone when the tool that made it is; whatever a
- * daemon that survived starts then is nobody's business, so that is no
- * mistake.
+ * Opens the file.  It is gone when the tool that made it is; whatever a daemon
+ * that survived starts then is nobody's business.  A program that another user
+ * runs may not open it.  Neither is a mistake, and a line on standard error
+ * would change what the program prints.
  */
 static int open_file(void)
 {
 	struct os_fd fd = ph__os_file_open(report.path);
 
-	if (fd.fd < 0 && fd.error != ENOENT)
+	if (fd.fd < 0 && fd.error != ENOENT && fd.error != EACCES &&
+	    fd.error != EPERM)
 		complain("cannot be opened, this process is not reported");
 	return fd.fd;
 }

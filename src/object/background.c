@@ -13,11 +13,10 @@
  *	thread: rounds of work, paced sleeps, 100 ms naps while demand decays
  *	nothing left		 -> running = 0, thread ends
  *
- * "Much" (BACKGROUND_START_BYTES) is four MiB and an eighth of what is in use;
- *the thread ends at two MiB and a tenth (heap/pacer.h), or when five seconds
- *brought nothing: what is left then lies in dense chunks, which are about to be
- *used.  The distance between the two bounds keeps threads from being made and
- *ended in turn.
+ * "Much" (BACKGROUND_START_BYTES) is four MiB and an eighth of what is in use.
+ * The thread ends at two MiB and a tenth (heap/pacer.h), or when the system
+ * refuses to take anything.  The distance between the two bounds keeps threads
+ * from being made and ended in turn.
  *
  * A round releases up to 1 MiB at a time until a millisecond has passed, then
  * sleeps as the controller says.  Once a second it ends a generation of the
@@ -43,7 +42,8 @@
 #define ROUND_QUANTUM_BYTES ((size_t)1 << 20)
 #define NAP_NS UINT64_C(100000000)
 #define SECOND_NS UINT64_C(1000000000)
-#define FRUITLESS_NAPS 50
+#define PATIENCE_NS UINT64_C(2000000000)
+#define REFUSED_NS UINT64_C(10000000000)
 #define STACK_BYTES ((size_t)128 << 10)
 
 static uint64_t now_ns(const struct ph_heap *heap)
@@ -116,6 +116,38 @@ static void each_second(struct ph_heap *heap, uint64_t now)
 	ph__thread_flush_idle(heap);
 }
 
+/*
+ * Which chunks to take from.  When nothing came of sparing dense ones for two
+ * seconds after demand settled, none is spared: what is over the goal then is
+ * more than dense chunks can hide, or lies where the patient search does not
+ * look again (page/scav_index.h).
+ */
+static enum scav_mode choose_mode(const struct heap_background *b, uint64_t now)
+{
+	return now - b->fruit_ns > PATIENCE_NS ? SCAV_FORCED : SCAV_BACKGROUND;
+}
+
+/* Releases up to a quantum.  Bytes released. */
+static size_t release_some(struct ph_heap *heap, uint64_t over, uint64_t now,
+			   struct background_round *r)
+{
+	struct heap_background *b = &heap->background;
+	enum scav_mode mode = choose_mode(b, now);
+	size_t most =
+		over < ROUND_QUANTUM_BYTES ? (size_t)over : ROUND_QUANTUM_BYTES;
+	size_t n = ph__heap_scavenge(heap, most, mode);
+
+	if (n == 0 && mode == SCAV_FORCED) {
+		/* The system refuses; trying at once again would too. */
+		ph_store_relaxed(&b->retry_ns, now + REFUSED_NS);
+		r->finished = true;
+	}
+	if (n != 0 || !demand_has_settled(heap))
+		b->fruit_ns = now;
+	r->released_bytes += n;
+	return n;
+}
+
 struct background_round ph__background_round(struct ph_heap *heap,
 					     uint64_t budget_ns)
 {
@@ -128,15 +160,11 @@ struct background_round ph__background_round(struct ph_heap *heap,
 		size_t n;
 
 		if (over == 0) {
+			heap->background.fruit_ns = now;
 			r.finished = demand_has_settled(heap);
 			break;
 		}
-		n = ph__heap_scavenge(heap,
-				      over < ROUND_QUANTUM_BYTES
-					      ? (size_t)over
-					      : ROUND_QUANTUM_BYTES,
-				      SCAV_BACKGROUND);
-		r.released_bytes += n;
+		n = release_some(heap, over, now, &r);
 		now = now_ns(heap);
 		if (n == 0 || now - start >= budget_ns)
 			break;
@@ -151,23 +179,18 @@ struct background_round ph__background_round(struct ph_heap *heap,
 static void work_until_finished(struct ph_heap *heap)
 {
 	uint64_t slept = NAP_NS;
-	unsigned fruitless = 0;
 
-	while (fruitless < FRUITLESS_NAPS) {
+	heap->background.fruit_ns = now_ns(heap);
+	for (;;) {
 		struct background_round r =
 			ph__background_round(heap, ROUND_NS);
 
 		if (r.finished)
 			break;
-		if (r.released_bytes) {
-			fruitless = 0;
-			slept = ph__pacer_sleep_ns(&heap->background.pacer,
-						   r.worked_ns, slept);
-		} else {
-			fruitless =
-				demand_has_settled(heap) ? fruitless + 1 : 0;
-			slept = NAP_NS;
-		}
+		slept = r.released_bytes
+				? ph__pacer_sleep_ns(&heap->background.pacer,
+						     r.worked_ns, slept)
+				: NAP_NS;
 		ph__os_sleep_ns(slept);
 	}
 	/* The last word: what threads keep that have long been idle. */
