@@ -14,7 +14,10 @@
  * are spared.
  *
  * Ranges in flight are written down in the heap: a child of fork, in which the
- * thread that released them does not exist, takes them back as they were.
+ * thread that released them does not exist, takes them back.  How far their
+ * release had come is not known.  To a source that makes no difference between
+ * prepared and ready they are as they were; from another they must be asked for
+ * again, and may hold old contents.
  *
  * A generation (page/scav_index.h) ends when as many pages were allocated and
  * freed as are in use: the heap has had time to use up what is dense.  Frees
@@ -73,9 +76,15 @@ static void land(struct ph_heap *heap, struct page_range *f, bool released)
 
 void ph__heap_land_flights(struct ph_heap *heap)
 {
-	for (unsigned i = 0; i < HEAP_FLIGHTS; i++)
-		if (heap->flights[i].npages)
-			land(heap, &heap->flights[i], false);
+	for (unsigned i = 0; i < HEAP_FLIGHTS; i++) {
+		struct page_range *f = &heap->flights[i];
+
+		if (!f->npages)
+			continue;
+		if (heap->os->use)
+			heap->zero_doubted = true;
+		land(heap, f, heap->os->use != NULL);
+	}
 }
 
 /* Gives one range back.  Its bytes, or 0: nothing left, or refused. */
