@@ -46,6 +46,10 @@ struct heap_background {
 	uint64_t retry_ns;  /* atomic; no attempt to make one before */
 	uint64_t fruit_ns;  /* when it last released, or had to wait */
 	uint64_t second_ns; /* when it last did what is due once a second */
+
+	/* Guarded by the heap's lock, as is the pacer. */
+	uint64_t peak_bytes; /* of use since the pacer last looked */
+	uint64_t left_bytes; /* free ones that the last thread gave up on */
 	struct pacer pacer;
 };
 

@@ -9,13 +9,13 @@
  *
  *	demand(t + dt) = max(use, use + (demand(t) - use) * 2^(-dt / half-life))
  *
- * and lets demand, a tenth of it and two MiB stay resident.  With a half-life
- * of 1.5 s a drop from 1 GiB to nothing leaves 5 % after six and a half
- * seconds, and 4 MiB after twelve.  Whole halvings are shifts, the rest is
- * five terms of the exponential's series, within 0.04 % of it.  A line
- * between the halvings will not do: each look at the clock starts a new one,
- * and a hundred short lines have another slope than one long one (looks every
- * 100 ms made the half-life 2.1 s).
+ * (or a peak between two looks, if that is higher) and lets demand, a tenth of
+ *it and two MiB stay resident.  With a half-life of 1.5 s a drop from 1 GiB to
+ *nothing leaves 5 % after six and a half seconds, and 4 MiB after twelve. Whole
+ *halvings are shifts, the rest is five terms of the exponential's series,
+ *within 0.04 % of it.  A line between the halvings will not do: each look at
+ *the clock starts a new one, and a hundred short lines have another slope than
+ *one long one (looks every 100 ms made the half-life 2.1 s).
  *
  * Work.  The controller of the reference (section 13) steers sleep so that
  * work takes one hundredth of one processor, measured in wall time: a
@@ -73,7 +73,8 @@ static uint64_t decay(uint64_t excess, uint64_t dt)
 	return excess - (uint64_t)((double)excess * lost) - 1;
 }
 
-uint64_t ph__pacer_goal(struct pacer *p, uint64_t in_use, uint64_t now_ns)
+uint64_t ph__pacer_goal(struct pacer *p, uint64_t in_use, uint64_t peak,
+			uint64_t now_ns)
 {
 	uint64_t dt = now_ns > p->demand_ns ? now_ns - p->demand_ns : 0;
 
@@ -81,6 +82,9 @@ uint64_t ph__pacer_goal(struct pacer *p, uint64_t in_use, uint64_t now_ns)
 		p->demand_bytes = in_use;
 	else
 		p->demand_bytes = in_use + decay(p->demand_bytes - in_use, dt);
+	/* When in the meantime it was is not known: now, then. */
+	if (p->demand_bytes < peak)
+		p->demand_bytes = peak;
 	p->demand_ns = now_ns;
 	return p->demand_bytes + p->demand_bytes / PACER_MARGIN_SHARE +
 	       PACER_MARGIN_BYTES;

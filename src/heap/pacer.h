@@ -30,8 +30,12 @@ struct pacer {
 
 void ph__pacer_init(struct pacer *p, uint64_t now_ns);
 
-/* Notes that in_use bytes are used now; returns how many may be resident. */
-uint64_t ph__pacer_goal(struct pacer *p, uint64_t in_use, uint64_t now_ns);
+/*
+ * Notes that in_use bytes are used now, and that it were peak bytes at some
+ * moment since the last call; returns how many may be resident.
+ */
+uint64_t ph__pacer_goal(struct pacer *p, uint64_t in_use, uint64_t peak,
+			uint64_t now_ns);
 
 /*
  * After work_ns of work that followed slept_ns of sleep: how long to sleep

@@ -46,9 +46,14 @@ static void ask_for_background(struct ph_heap *heap) PH_REQUIRES(heap->lock)
 	const struct ph_gauges *g = heap->gauges;
 	struct heap_background *b = &heap->background;
 
+	if (b->peak_bytes < g->in_use_bytes)
+		b->peak_bytes = g->in_use_bytes;
+	if (b->left_bytes > g->free_bytes)
+		b->left_bytes = g->free_bytes;
 	/* Sequentially consistent: pairs with the thread's last store. */
-	if (g->free_bytes > BACKGROUND_START_BYTES +
-				    g->in_use_bytes / BACKGROUND_START_SHARE &&
+	if (g->free_bytes - b->left_bytes >
+		    BACKGROUND_START_BYTES +
+			    g->in_use_bytes / BACKGROUND_START_SHARE &&
 	    !ph_load_seq(&b->running))
 		ph_store_relaxed(&b->wanted, 1);
 }

@@ -15,8 +15,9 @@
  *
  * "Much" (BACKGROUND_START_BYTES) is four MiB and an eighth of what is in use.
  * The thread ends at two MiB and a tenth (heap/pacer.h), or when the system
- * refuses to take anything.  The distance between the two bounds keeps threads
- * from being made and ended in turn.
+ * refuses to take anything (locked pages, parts of physical ones); what it
+ * refused counts no more when a thread is asked for.  The distance between the
+ *two bounds keeps threads from being made and ended in turn.
  *
  * A round releases up to 1 MiB at a time until a millisecond has passed, then
  * sleeps as the controller says.  Once a second it ends a generation of the
@@ -77,16 +78,23 @@ void ph__background_after_fork_child(struct ph_heap *heap)
 
 /* ---- a round of work ---- */
 
-/* Bytes that the heap holds beyond its goal. */
-static uint64_t bytes_over_goal(struct ph_heap *heap, uint64_t now)
+/*
+ * Bytes that the heap holds beyond its goal; notes in the round how many are
+ * free.
+ */
+static uint64_t bytes_over_goal(struct ph_heap *heap,
+				struct background_round *r, uint64_t now)
 {
+	struct heap_background *b = &heap->background;
 	const struct ph_gauges *g;
 	uint64_t goal, resident;
 
 	heap_lock(heap);
 	g = heap->gauges;
+	r->left_bytes = g->free_bytes;
 	resident = g->in_use_bytes + g->free_bytes;
-	goal = ph__pacer_goal(&heap->background.pacer, g->in_use_bytes, now);
+	goal = ph__pacer_goal(&b->pacer, g->in_use_bytes, b->peak_bytes, now);
+	b->peak_bytes = g->in_use_bytes;
 	heap_unlock(heap);
 	return resident > goal ? resident - goal : 0;
 }
@@ -127,6 +135,18 @@ static enum scav_mode choose_mode(const struct heap_background *b, uint64_t now)
 	return now - b->fruit_ns > PATIENCE_NS ? SCAV_FORCED : SCAV_BACKGROUND;
 }
 
+/*
+ * The system refuses.  What it refused asks for no other thread, to which it
+ * would be refused too; pages freed since do, after a while.
+ */
+static void give_up(struct ph_heap *heap, uint64_t now, uint64_t left_bytes)
+{
+	ph_store_relaxed(&heap->background.retry_ns, now + REFUSED_NS);
+	heap_lock(heap);
+	heap->background.left_bytes = left_bytes;
+	heap_unlock(heap);
+}
+
 /* Releases up to a quantum.  Bytes released. */
 static size_t release_some(struct ph_heap *heap, uint64_t over, uint64_t now,
 			   struct background_round *r)
@@ -138,8 +158,7 @@ static size_t release_some(struct ph_heap *heap, uint64_t over, uint64_t now,
 	size_t n = ph__heap_scavenge(heap, most, mode);
 
 	if (n == 0 && mode == SCAV_FORCED) {
-		/* The system refuses; trying at once again would too. */
-		ph_store_relaxed(&b->retry_ns, now + REFUSED_NS);
+		give_up(heap, now, r->left_bytes);
 		r->finished = true;
 	}
 	if (n != 0 || !demand_has_settled(heap))
@@ -156,7 +175,7 @@ struct background_round ph__background_round(struct ph_heap *heap,
 
 	each_second(heap, start);
 	for (;;) {
-		uint64_t over = bytes_over_goal(heap, now);
+		uint64_t over = bytes_over_goal(heap, &r, now);
 		size_t n;
 
 		if (over == 0) {

@@ -37,7 +37,8 @@ static inline bool background_is_wanted(const struct ph_heap *heap)
 struct background_round {
 	size_t released_bytes;
 	uint64_t worked_ns;
-	bool finished; /* nothing is left to do, now or after a while */
+	uint64_t left_bytes; /* free before the last attempt */
+	bool finished;	     /* nothing is left to do, now or after a while */
 };
 
 /*

@@ -24,6 +24,12 @@ static struct pacer pacer_at(uint64_t now_ns)
 	return p;
 }
 
+/* As if use never was above what it is at the looks. */
+static uint64_t goal_at(struct pacer *p, uint64_t in_use, uint64_t now_ns)
+{
+	return ph__pacer_goal(p, in_use, in_use, now_ns);
+}
+
 /* The goal for a demand, as the header states it. */
 static uint64_t with_margin(uint64_t demand)
 {
@@ -34,18 +40,16 @@ START_TEST(goal_is_demand_and_margin)
 {
 	struct pacer p = pacer_at(0);
 
-	ck_assert_uint_eq(ph__pacer_goal(&p, 0, 0), with_margin(0));
-	ck_assert_uint_eq(ph__pacer_goal(&p, 10 * GIB, SECOND),
-			  with_margin(10 * GIB));
+	ck_assert_uint_eq(goal_at(&p, 0, 0), with_margin(0));
+	ck_assert_uint_eq(goal_at(&p, 10 * GIB, SECOND), with_margin(10 * GIB));
 	/* Growth is demand at once. */
-	ck_assert_uint_eq(ph__pacer_goal(&p, 11 * GIB, SECOND),
-			  with_margin(11 * GIB));
+	ck_assert_uint_eq(goal_at(&p, 11 * GIB, SECOND), with_margin(11 * GIB));
 	/* No time, no decay. */
-	ck_assert_uint_eq(ph__pacer_goal(&p, 0, SECOND), with_margin(11 * GIB));
+	ck_assert_uint_eq(goal_at(&p, 0, SECOND), with_margin(11 * GIB));
 	/* A half-life; an eternity. */
-	ck_assert_uint_le(ph__pacer_goal(&p, 0, SECOND + PACER_HALF_LIFE_NS),
+	ck_assert_uint_le(goal_at(&p, 0, SECOND + PACER_HALF_LIFE_NS),
 			  with_margin(11 * GIB / 2 + GIB / 2));
-	ck_assert_uint_eq(ph__pacer_goal(&p, 0, 1000 * SECOND), with_margin(0));
+	ck_assert_uint_eq(goal_at(&p, 0, 1000 * SECOND), with_margin(0));
 	ck_assert_uint_eq(p.demand_bytes, 0);
 }
 END_TEST
@@ -66,13 +70,13 @@ START_TEST(decay_is_exponential_at_every_step)
 	uint64_t limit = step < MS ? 50000 * step : 15 * SECOND;
 	struct pacer p = pacer_at(5);
 
-	(void)ph__pacer_goal(&p, peak, 5);
+	(void)goal_at(&p, peak, 5);
 	for (uint64_t t = step; t <= limit; t += step) {
 		double exact = (double)(peak - use) *
 			       exp2(-(double)t / (double)PACER_HALF_LIFE_NS);
 		double excess;
 
-		(void)ph__pacer_goal(&p, use, 5 + t);
+		(void)goal_at(&p, use, 5 + t);
 		excess = (double)p.demand_bytes - (double)use;
 		/* A byte a step may be lost to rounding. */
 		if (excess > exact * 1.005 + 1 ||
@@ -91,13 +95,13 @@ START_TEST(a_gigabyte_is_gone_when_stated)
 	struct pacer p = pacer_at(0);
 	uint64_t t = 0;
 
-	(void)ph__pacer_goal(&p, GIB, 0);
+	(void)goal_at(&p, GIB, 0);
 	for (; t < 13 * SECOND / 2; t += 100 * MS)
-		(void)ph__pacer_goal(&p, 0, t);
-	(void)ph__pacer_goal(&p, 0, t);
+		(void)goal_at(&p, 0, t);
+	(void)goal_at(&p, 0, t);
 	ck_assert_uint_le(p.demand_bytes, GIB * 53 / 1000);
 	for (; t <= 12 * SECOND; t += 100 * MS)
-		(void)ph__pacer_goal(&p, 0, t);
+		(void)goal_at(&p, 0, t);
 	ck_assert_uint_le(p.demand_bytes, 43 * MIB / 10);
 }
 END_TEST
@@ -110,10 +114,27 @@ START_TEST(a_swinging_set_stays)
 	for (uint64_t t = 0; t < 20 * SECOND; t += 100 * MS) {
 		bool high = t / (500 * MS) % 2 == 0;
 
-		(void)ph__pacer_goal(&p, high ? GIB : 0, t);
+		(void)goal_at(&p, high ? GIB : 0, t);
 		ck_assert_uint_ge(p.demand_bytes, 79 * GIB / 100);
 		ck_assert_uint_le(p.demand_bytes, GIB);
 	}
+}
+END_TEST
+
+/* A peak that no look saw counts as if it were now. */
+START_TEST(a_peak_between_looks_counts)
+{
+	struct pacer p = pacer_at(0);
+
+	ck_assert_uint_eq(ph__pacer_goal(&p, 0, GIB, 100 * SECOND),
+			  with_margin(GIB));
+	ck_assert_uint_le(ph__pacer_goal(&p, 0, 0, 103 * SECOND),
+			  with_margin(GIB / 4));
+	/* One below demand changes nothing, one above counts. */
+	ck_assert_uint_le(ph__pacer_goal(&p, 0, MIB, 106 * SECOND),
+			  with_margin(GIB / 16));
+	ck_assert_uint_eq(ph__pacer_goal(&p, 0, GIB / 9, 109 * SECOND),
+			  with_margin(GIB / 9));
 }
 END_TEST
 
@@ -126,11 +147,11 @@ START_TEST(huge_values)
 
 	for (size_t i = 0; i < sizeof(peaks) / sizeof(peaks[0]); i++) {
 		struct pacer p = pacer_at(0);
-		uint64_t last = ph__pacer_goal(&p, peaks[i], 0);
+		uint64_t last = goal_at(&p, peaks[i], 0);
 
 		ck_assert_uint_eq(last, with_margin(peaks[i]));
 		for (uint64_t t = 0; t < 120 * SECOND; t += 250 * MS) {
-			uint64_t goal = ph__pacer_goal(&p, 0, t);
+			uint64_t goal = goal_at(&p, 0, t);
 			double exact =
 				(double)peaks[i] *
 				exp2(-(double)t / (double)PACER_HALF_LIFE_NS);
@@ -149,18 +170,18 @@ START_TEST(odd_clocks)
 {
 	struct pacer p = pacer_at(UINT64_MAX - 10);
 
-	(void)ph__pacer_goal(&p, GIB, UINT64_MAX - 10);
+	(void)goal_at(&p, GIB, UINT64_MAX - 10);
 	/* Back to the beginning of time: as if no time passed. */
-	ck_assert_uint_eq(ph__pacer_goal(&p, 0, 0), with_margin(GIB));
+	ck_assert_uint_eq(goal_at(&p, 0, 0), with_margin(GIB));
 	/* Standing still. */
 	for (int i = 0; i < 1000; i++)
-		ck_assert_uint_eq(ph__pacer_goal(&p, 0, 0), with_margin(GIB));
+		ck_assert_uint_eq(goal_at(&p, 0, 0), with_margin(GIB));
 	/* It goes on from there. */
-	(void)ph__pacer_goal(&p, 0, PACER_HALF_LIFE_NS);
+	(void)goal_at(&p, 0, PACER_HALF_LIFE_NS);
 	ck_assert_uint_le(p.demand_bytes, 53 * GIB / 100);
 	ck_assert_uint_ge(p.demand_bytes, 47 * GIB / 100);
 	/* To the end of time at once. */
-	ck_assert_uint_eq(ph__pacer_goal(&p, 7, UINT64_MAX), with_margin(7));
+	ck_assert_uint_eq(goal_at(&p, 7, UINT64_MAX), with_margin(7));
 }
 END_TEST
 
@@ -178,7 +199,7 @@ START_TEST(goal_is_never_below_use)
 			now -= rng_below(&rng, now + 1);
 		else if (!rng_one_in(&rng, 10))
 			now += rng_skewed(&rng, 20 * SECOND);
-		goal = ph__pacer_goal(&p, use, now);
+		goal = goal_at(&p, use, now);
 		if (p.demand_bytes < use ||
 		    p.demand_bytes > (before > use ? before : use) ||
 		    goal != with_margin(p.demand_bytes))
@@ -257,6 +278,7 @@ int main(void)
 			    (int)NSTEPS);
 	tcase_add_test(tc, a_gigabyte_is_gone_when_stated);
 	tcase_add_test(tc, a_swinging_set_stays);
+	tcase_add_test(tc, a_peak_between_looks_counts);
 	tcase_add_test(tc, huge_values);
 	tcase_add_test(tc, odd_clocks);
 	tcase_add_test(tc, goal_is_never_below_use);

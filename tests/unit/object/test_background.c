@@ -171,6 +171,12 @@ START_TEST(what_was_used_lately_stays)
 		ck_assert_uint_eq(r.released_bytes, 0);
 		give(heap, p, 256 * MIB);
 	}
+	/* Nor do the looks have to see it. */
+	for (int i = 0; i < 20; i++) {
+		give(heap, take(heap, 256 * MIB), 256 * MIB);
+		r = round_after(&s, heap, 100 * MS);
+		ck_assert_uint_eq(r.released_bytes, 0);
+	}
 	ck_assert_uint_eq(fake_os_ncalls(&s.os, FAKE_RELEASE), 0);
 	end_heap(&s, heap);
 }
@@ -194,18 +200,20 @@ START_TEST(what_was_left_behind_goes)
 		free_bytes = heap_stats(heap).free_bytes;
 		ck_assert_uint_eq(free_bytes, last - r.released_bytes);
 		last = free_bytes;
-		/* Not before its time: a tenth of tolerance is the margin. */
+		/* Not before its time. */
 		ck_assert_uint_ge(free_bytes,
-				  (uint64_t)(256 * MIB) >> elapsed / SECOND);
+				  (uint64_t)(256 * MIB) >>
+					  (1 + elapsed / PACER_HALF_LIFE_NS));
 		ck_assert_uint_lt(++nrounds, 1000);
 	}
 	ck_assert_uint_lt(elapsed, 20 * SECOND);
-	ck_assert_uint_le(last, 3 * MIB);
+	ck_assert_uint_le(last, 4 * MIB);
 	ck_assert_uint_ge(last, MIB);
-	/* Finished means finished. */
+	/* Finished means finished, but for the rest of a MiB of demand. */
+	for (int i = 0; i < 100; i++)
+		(void)round_after(&s, heap, 100 * MS);
+	ck_assert_uint_ge(heap_stats(heap).free_bytes, last - 2 * MIB);
 	r = round_after(&s, heap, 100 * MS);
-	ck_assert(r.finished && r.released_bytes == 0);
-	r = round_after(&s, heap, 10 * SECOND);
 	ck_assert(r.finished && r.released_bytes == 0);
 	give(heap, kept, MIB);
 	end_heap(&s, heap);
@@ -221,6 +229,8 @@ START_TEST(a_round_keeps_to_its_budget)
 	uint64_t ncalls;
 
 	give(heap, p, 256 * MIB);
+	(void)ph__background_round(heap, MS);
+	ck_assert_uint_eq(fake_os_ncalls(&s.os, FAKE_RELEASE), 0);
 	fake_os_advance_clock(&s.os, 100 * SECOND);
 	/* Slow releases: until the budget is used up. */
 	s.release_ns = 300000;
@@ -307,22 +317,24 @@ START_TEST(a_release_that_fails_loses_nothing)
 	struct ph_heap *heap = watched_heap(&s);
 	char *p = take(heap, 64 * MIB);
 	struct background_round r;
+	unsigned nrounds = 0;
 
 	give(heap, p, 64 * MIB);
 	fake_os_fail(&s.os, FAKE_BIT(FAKE_RELEASE), 1, FAKE_FOREVER);
-	for (unsigned i = 1; i <= 100; i++) {
+	do {
+		ck_assert_uint_lt(++nrounds, 300);
 		r = round_after(&s, heap, 100 * MS);
 		ck_assert_uint_eq(r.released_bytes, 0);
-		ck_assert(!r.finished);
 		/* One attempt, for the next would fail likewise. */
-		ck_assert_uint_eq(fake_os_ncalls(&s.os, FAKE_RELEASE), i);
+		ck_assert_uint_le(fake_os_ncalls(&s.os, FAKE_RELEASE), nrounds);
 		ck_assert_uint_eq(heap_stats(heap).free_bytes, 64 * MIB);
-	}
+	} while (!r.finished);
+	ck_assert_uint_gt(fake_os_nfailed(&s.os), 0);
 	heap_must_check(heap);
 	fake_os_fail(&s.os, FAKE_ALL, 0, FAKE_ONCE);
 	r = round_after(&s, heap, 100 * MS);
 	ck_assert(r.finished);
-	ck_assert_uint_le(heap_stats(heap).free_bytes, 2 * MIB);
+	ck_assert_uint_le(heap_stats(heap).free_bytes, 4 * MIB);
 	ck_assert_ptr_eq(take(heap, 64 * MIB), p);
 	end_heap(&s, heap);
 }
@@ -480,8 +492,13 @@ START_TEST(the_thread_ends_when_it_cannot_help)
 	/* More than it left behind asks again. */
 	give(heap, p + 65 * MIB, 32 * MIB);
 	ck_assert(background_is_wanted(heap));
+	/* Though not at once. */
+	ph__background_start(heap);
+	ck_assert_uint_eq(ncreates, 1);
+	fake_os_advance_clock(&s.os, 10 * SECOND);
 	fake_os_fail(&s.os, FAKE_ALL, 0, FAKE_ONCE);
 	ph__background_start(heap);
+	ck_assert_uint_eq(ncreates, 2);
 	wait_for_end(&s);
 	ck_assert_uint_le(heap_stats(heap).free_bytes, 8 * MIB);
 	end_heap(&s, heap);
