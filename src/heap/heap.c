@@ -106,7 +106,7 @@ static int heap_init_space(struct ph_heap *heap,
 	}
 	heap->arenas = &heap->own_arenas;
 	ph__arenas_init(&heap->own_arenas, heap->os, heap->os_ctx, heap->meta,
-			o->os ? 0 : ARENAS_FIXED);
+			o->os || PH_TSAN ? 0 : ARENAS_FIXED);
 	heap->flags |= HEAP_OWN_SPACE;
 	if (!o->os) {
 		heap->pagemap = &ph__registry.pagemap;

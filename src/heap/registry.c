@@ -26,7 +26,7 @@ struct pagemap_leaf *ph__process_root[PAGEMAP_ROOT_LEN];
 /* All ordinary heaps of the process start at random places, but not here. */
 static unsigned arenas_flags(void)
 {
-	/* TSan maps its shadow where random hints would fall. */
+	/* TSan maps its shadow where random hints would fall, and dies. */
 	return PH_TSAN ? 0 : ARENAS_RANDOM;
 }
 

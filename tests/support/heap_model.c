@@ -126,8 +126,9 @@ static void must_be_zero(const struct machine *m, const char *p, size_t nbytes)
 {
 	if (m->config->untouchable)
 		return;
-	/* Every byte of the small, the edges of every 512 bytes of others. */
-	for (size_t i = 0; i < nbytes; i += i % 512 || nbytes < 4096 ? 1 : 511)
+	/* Every byte of the small, the edges of every 4 KiB of others. */
+	for (size_t i = 0; i < nbytes;
+	     i += i % 4096 || nbytes < 4096 ? 1 : 4095)
 		must(p[i] == 0);
 	must(nbytes == 0 || p[nbytes - 1] == 0);
 }

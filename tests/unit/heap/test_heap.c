@@ -131,9 +131,8 @@ START_TEST(test_no_random)
 
 	ph_heap_destroy(a);
 	a = heap_over(NULL, NULL, PH_HEAP_NO_RANDOM);
-#if !PH_TSAN
-	ck_assert_ptr_eq(ph_pages_alloc(a, 1, NULL), p);
-#endif
+	/* TSan has something of its own there. */
+	ck_assert(PH_TSAN || ph_pages_alloc(a, 1, NULL) == p);
 	/* A second one finds the place taken. */
 	b = heap_over(NULL, NULL, PH_HEAP_NO_RANDOM);
 	ck_assert_ptr_nonnull(ph_pages_alloc(b, 1, NULL));
@@ -240,10 +239,8 @@ START_TEST(test_one_after_another)
 	/* Not one byte of metadata more, in a table that may be rebuilt. */
 	ck_assert_uint_le(meta_used_bytes(&ph__registry.meta), used + KIB);
 	ck_assert_uint_le(process_mappings(), mappings + 2);
-#if !PH_TSAN
-	ck_assert_uint_le(process_resident_bytes(), resident + 512 * KIB);
-#endif
-	(void)resident;
+	/* TSan's shadow grows by itself. */
+	ck_assert(PH_TSAN || process_resident_bytes() <= resident + 512 * KIB);
 }
 END_TEST
 
