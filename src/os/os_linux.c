@@ -149,7 +149,12 @@ static void *map_reserved(void *addr, size_t nbytes, int fixed_flag)
 
 static void *reserve_at(void *hint, size_t nbytes)
 {
-	void *p = map_reserved(hint, nbytes, MAP_FIXED_NOREPLACE);
+	/*
+	 * ThreadSanitizer replaces a hint outside its part of the address
+	 * space by NULL but keeps the flag, which together ask for address 0;
+	 * the superuser gets it.  A wish is safe there.
+	 */
+	void *p = map_reserved(hint, nbytes, PH_TSAN ? 0 : MAP_FIXED_NOREPLACE);
 
 	if (p == NULL || p == hint)
 		return p;
