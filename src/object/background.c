@@ -241,16 +241,23 @@ static int make_thread(struct ph_heap *heap)
 	sigset_t all, saved;
 	pthread_attr_t attr;
 	pthread_t thread;
+	size_t usual_nbytes = STACK_BYTES;
 	int error;
 
 	error = pthread_attr_init(&attr);
 	if (error)
 		return error;
+	(void)pthread_attr_getstacksize(&attr, &usual_nbytes);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &saved);
 	error = pthread_create(&thread, &attr, background_main, heap);
+	if (error == EINVAL) {
+		/* The program's thread-local variables lie there too. */
+		(void)pthread_attr_setstacksize(&attr, usual_nbytes);
+		error = pthread_create(&thread, &attr, background_main, heap);
+	}
 	(void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	(void)pthread_attr_destroy(&attr);
 	return error;
