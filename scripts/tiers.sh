@@ -181,7 +181,7 @@ lint_cppcheck() {
 			--enable=warning,performance,portability \
 			--suppressions-list=scripts/cppcheck.supp \
 			--error-exitcode=1 -Isrc -Iinclude -D__x86_64__ \
-			-D__GNUC__ -D__linux__
+			-D__GNUC__ -D__linux__ -DSIZE_MAX=~0UL -DUINT64_MAX=~0UL
 }
 
 lint_shell() { shell_files | sort -u | xargs shellcheck -x -S warning; }
