@@ -128,10 +128,13 @@ static uint64_t shrink_zeros(uint64_t x, unsigned n)
  */
 static unsigned longest_inside(uint64_t used, unsigned max)
 {
-	/* Without the low zeros, a word of the form 2^k - 1 has no hole. */
-	uint64_t x = used >> ctz64(used);
+	uint64_t x;
 
-	if (used == 0 || (x & (x + 1)) == 0)
+	if (used == 0)
+		return max;
+	/* Without the low zeros, a word of the form 2^k - 1 has no hole. */
+	x = used >> ctz64(used);
+	if ((x & (x + 1)) == 0)
 		return max;
 	/*
 	 * The zeros that entered at the top are no hole: make them ones.  Each
@@ -143,8 +146,10 @@ static unsigned longest_inside(uint64_t used, unsigned max)
 		x = shrink_zeros(x, max);
 	while (~x != 0) {
 		unsigned hole = ctz64(~x);
-		unsigned more = ctz64((x >> hole) | UINT64_C(1) << (63 - hole));
+		unsigned more;
 
+		ph_assert(hole < 64);
+		more = ctz64((x >> hole) | UINT64_C(1) << (63 - hole));
 		more = more == 0 ? 1 : more;
 		max += more;
 		x = shrink_zeros(x, more);
