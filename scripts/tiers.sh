@@ -120,7 +120,7 @@ tier_fuzz() {
 }
 
 tier_aarch64() {
-	local dir=build/aarch64
+	local dir=build/aarch64 line names=none
 	say "building aarch64"
 	if ! run_quiet build/aarch64-sysroot.log scripts/aarch64-sysroot; then
 		fail "aarch64: no system root"
@@ -134,7 +134,12 @@ tier_aarch64() {
 		fail "aarch64: does not build"
 		return 1
 	fi
-	count_ctest aarch64 $dir -L core -R '^(unit|prop|oom|trace|fuzz)\.'
+	while read -r line; do
+		skip "aarch64: $line"
+		names="$names|${line%%: *}"
+	done < <(grep -v '^#' tests/emulator.skip)
+	count_ctest aarch64 $dir -L core -E "^($names)\$" \
+		-R '^(unit|prop|oom|trace|fuzz)\.'
 }
 
 # The long tests of the release build: real programs, large inputs.

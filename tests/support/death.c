@@ -33,6 +33,17 @@ static void run_child(void (*f)(void *arg), void *arg, int fd)
 	_exit(0);
 }
 
+/* qemu-user adds a line of its own when a signal ends the program. */
+static void drop_emulators_line(struct death *d)
+{
+	char *line = strstr(d->message, "qemu: uncaught target signal");
+
+	if (line != NULL && (line == d->message || line[-1] == '\n')) {
+		*line = '\0';
+		d->nbytes = (size_t)(line - d->message);
+	}
+}
+
 struct death death_of(void (*f)(void *arg), void *arg)
 {
 	struct death d;
@@ -68,6 +79,7 @@ struct death death_of(void (*f)(void *arg), void *arg)
 		if (room != 0)
 			d.nbytes += (size_t)n;
 	}
+	drop_emulators_line(&d);
 	close(fds[0]);
 	while (waitpid(child, &status, 0) < 0) {
 		if (errno != EINTR)
