@@ -167,7 +167,7 @@ START_TEST(test_flush_idle)
 
 	if (!ph__os_membarrier_register()) {
 		printf("skipped: membarrier is denied here\n");
-		exit(77);
+		return;
 	}
 	must(pthread_create(&thread, NULL, fill_and_wait, heap) == 0);
 	pthread_barrier_wait(&barrier);
