@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The background scavenger: its rounds in simulated time, how a thread is asked
- * for, made and ended, and what fork and idle threads have to do with it.
+ * for, made and ended, and what fork has to do with it.
  *
  * Sources are fake operating systems whose release can be watched, slowed down
  * or stopped half way; pthread_create is ours, to fail when told to.
@@ -669,116 +669,6 @@ START_TEST(a_child_takes_back_what_is_in_flight)
 }
 END_TEST
 
-/* ---- idle threads ---- */
-
-struct holder {
-	struct ph_heap *heap;
-	pthread_barrier_t barrier;
-	bool busy;
-	bool ends;
-};
-
-/* Fills its magazines; between two barriers does something or nothing. */
-static void *hold(void *arg)
-{
-	struct holder *h = arg;
-	void *objects[1000];
-
-	for (;;) {
-		for (size_t i = 0; i < PH_ARRAY_SIZE(objects); i++)
-			must((objects[i] = ph_malloc(h->heap, 1000)) != NULL);
-		for (size_t i = 0; i < PH_ARRAY_SIZE(objects); i++)
-			ph_free(h->heap, objects[i]);
-		pthread_barrier_wait(&h->barrier);
-		do
-			pthread_barrier_wait(&h->barrier);
-		while (!h->busy && !h->ends);
-		if (h->ends)
-			return NULL;
-	}
-}
-
-static uint64_t cached_bytes(struct ph_heap *heap)
-{
-	return heap_stats(heap).cached_bytes;
-}
-
-START_TEST(idle_threads_are_emptied)
-{
-	struct holder h = {.heap = heap_over(NULL, NULL, 0)};
-	pthread_t thread;
-
-	if (!ph__os_membarrier_register()) {
-		printf("SKIPPED: no membarrier, nothing can be taken\n");
-		ph_heap_destroy(h.heap);
-		return;
-	}
-	pthread_barrier_init(&h.barrier, NULL, 2);
-	must(pthread_create(&thread, NULL, hold, &h) == 0);
-	pthread_barrier_wait(&h.barrier);
-	ck_assert_uint_gt(cached_bytes(h.heap), 0);
-	/* Busy between any two looks. */
-	h.busy = true;
-	for (int i = 0; i < 5; i++) {
-		ph__thread_flush_idle(h.heap);
-		ck_assert_uint_gt(cached_bytes(h.heap), 0);
-		pthread_barrier_wait(&h.barrier);
-		pthread_barrier_wait(&h.barrier);
-	}
-	h.busy = false;
-	/* The last work was after the last look; now it is idle. */
-	ph__thread_flush_idle(h.heap);
-	ck_assert_uint_gt(cached_bytes(h.heap), 0);
-	ph__thread_flush_idle(h.heap);
-	ck_assert_uint_eq(cached_bytes(h.heap), 0);
-	ck_assert_uint_eq(heap_stats(h.heap).in_use_bytes, 0);
-	heap_must_check(h.heap);
-	/* It notices nothing. */
-	h.busy = true;
-	pthread_barrier_wait(&h.barrier);
-	pthread_barrier_wait(&h.barrier);
-	ck_assert_uint_gt(cached_bytes(h.heap), 0);
-	h.ends = true;
-	pthread_barrier_wait(&h.barrier);
-	must(pthread_join(thread, NULL) == 0);
-	ck_assert_uint_eq(cached_bytes(h.heap), 0);
-	pthread_barrier_destroy(&h.barrier);
-	heap_must_check(h.heap);
-	ph_heap_destroy(h.heap);
-}
-END_TEST
-
-/* Rounds do so once a second. */
-START_TEST(rounds_empty_idle_threads)
-{
-	struct source s;
-	struct holder h = {0};
-	pthread_t thread;
-
-	if (!ph__os_membarrier_register()) {
-		printf("SKIPPED: no membarrier, nothing can be taken\n");
-		return;
-	}
-	source_init(&s, NULL);
-	h.heap = heap_over(&s.ops, &s.os, 0);
-	ph__background_enable(h.heap);
-	pthread_barrier_init(&h.barrier, NULL, 2);
-	must(pthread_create(&thread, NULL, hold, &h) == 0);
-	pthread_barrier_wait(&h.barrier);
-	/* The first look sees what it did. */
-	(void)ph__background_round(h.heap, MS);
-	(void)round_after(&s, h.heap, SECOND - 1);
-	ck_assert_uint_gt(cached_bytes(h.heap), 0);
-	(void)round_after(&s, h.heap, 1);
-	ck_assert_uint_eq(cached_bytes(h.heap), 0);
-	h.ends = true;
-	pthread_barrier_wait(&h.barrier);
-	must(pthread_join(thread, NULL) == 0);
-	pthread_barrier_destroy(&h.barrier);
-	end_heap(&s, h.heap);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite;
@@ -798,7 +688,5 @@ int main(void)
 	tcase_add_test(tc, the_thread_ends_when_it_cannot_help);
 	tcase_add_test(tc, the_thread_works_beside_others);
 	tcase_add_loop_test(tc, a_child_takes_back_what_is_in_flight, 0, 4);
-	tcase_add_test(tc, idle_threads_are_emptied);
-	tcase_add_test(tc, rounds_empty_idle_threads);
 	return suite_run(suite);
 }
