@@ -165,8 +165,9 @@ static void *runtime_symbol(const char *name)
 	union symbol open = {.address = NULL};
 	void *symbol = NULL;
 
-	if (dlsym && dlclose)
-		open.address = dlsym(RTLD_DEFAULT, "dlopen");
+	if (!dlsym || !dlclose)
+		return NULL;
+	open.address = dlsym(RTLD_DEFAULT, "dlopen");
 	if (!open.address)
 		return NULL;
 	for (size_t i = 0; i < PH_ARRAY_SIZE(runtimes) && !symbol; i++) {

@@ -118,6 +118,7 @@ static unsigned bin_of(size_t nbytes, size_t *rounded)
 	if (nbytes > META_PAGE_BYTES)
 		nbytes = align_up(nbytes, META_PAGE_BYTES);
 	e = log2_floor(nbytes - 1);
+	ph_assert(e >= 6 && e < 64);
 	step = (size_t)1 << (e - 2);
 	quarter = div_ceil(nbytes - ((size_t)1 << e), step);
 	*rounded = ((size_t)1 << e) + quarter * step;

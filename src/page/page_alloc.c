@@ -266,6 +266,7 @@ static inline unsigned take_bits(struct page_alloc *pa,
 {
 	struct scav_chunk *scav = &p->region->scav[p->ci];
 
+	ph_assert(p->region != NULL);
 	*scav = scav_chunk_alloc(*scav, p->n, pa->scav.gen);
 	return page_chunk_take(&p->region->chunk[p->ci], p->i, p->n);
 }
@@ -353,6 +354,7 @@ static inline void free_bits(struct page_alloc *pa, const struct page_piece *p)
 {
 	struct scav_chunk *scav = &p->region->scav[p->ci];
 
+	ph_assert(p->region != NULL);
 	page_bits_clear_range(&p->region->chunk[p->ci].in_use, p->i, p->n);
 	*scav = scav_chunk_free(*scav, p->n, pa->scav.gen);
 	scav_index_note_free(
@@ -403,6 +405,7 @@ static void add_chunks(struct page_alloc *pa, uintptr_t base, size_t npages)
 	size_t left = npages;
 
 	do {
+		ph_assert(p.region != NULL);
 		p.region->scav[p.ci].packed = SCAV_GROWN;
 		page_bits_set_range(&p.region->chunk[p.ci].scavenged, 0,
 				    PAGE_BITS);
