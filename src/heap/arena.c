@@ -129,7 +129,8 @@ static void *reserve_somewhere(struct arenas *a, size_t nbytes)
 }
 
 /* Adds a reservation of at least nbytes to the fresh set. */
-static int reserve_more(struct arenas *a, size_t nbytes) PH_REQUIRES(a->lock)
+static int reserve_more(struct arenas *a, size_t nbytes,
+			struct addr_range *made) PH_REQUIRES(a->lock)
 {
 	size_t ask = a->next_nbytes > nbytes ? a->next_nbytes : nbytes;
 	struct addr_range r;
@@ -153,7 +154,29 @@ static int reserve_more(struct arenas *a, size_t nbytes) PH_REQUIRES(a->lock)
 	a->next_hint = r.limit;
 	if (a->next_nbytes < ARENA_LARGEST_BYTES)
 		a->next_nbytes *= 2;
+	*made = r;
 	return 0;
+}
+
+/*
+ * Undoes a reservation whose memory the system then refused: a request for
+ * more than there is must not leave its addresses taken.  When that fails it
+ * stays in the sets, unused.
+ */
+static void unreserve(struct arenas *a, const struct addr_range *made)
+	PH_REQUIRES(a->lock)
+{
+	size_t nbytes = made->limit - made->base;
+
+	/* Room for splits first: after the unmap nothing may fail. */
+	if (nbytes == 0 || ph__addr_ranges_reserve(&a->all, a->meta) != 0 ||
+	    ph__addr_ranges_reserve(&a->fresh, a->meta) != 0 ||
+	    a->os->unmap(a->os_ctx, (void *)made->base, nbytes) != 0)
+		return;
+	(void)carve(&a->fresh, a->meta, made->base, nbytes);
+	(void)carve(&a->all, a->meta, made->base, nbytes);
+	if (a->next_hint == made->limit)
+		a->next_hint = made->base;
 }
 
 /* Takes a run from the fresh set and commits it. */
@@ -170,6 +193,7 @@ static int take_fresh(struct arenas *a, uintptr_t base, size_t nbytes)
 struct arena_run ph__arenas_take(struct arenas *a, size_t nbytes)
 {
 	struct arena_run run = {0, nbytes};
+	struct addr_range made = {0, 0};
 	uintptr_t base;
 
 	lock_acquire(&a->lock);
@@ -179,10 +203,12 @@ struct arena_run ph__arenas_take(struct arenas *a, size_t nbytes)
 			run.base = base;
 	} else {
 		base = find_run(&a->fresh, nbytes);
-		if (!base && reserve_more(a, nbytes) == 0)
+		if (!base && reserve_more(a, nbytes, &made) == 0)
 			base = find_run(&a->fresh, nbytes);
 		if (base && take_fresh(a, base, nbytes) == 0)
 			run.base = base;
+		else
+			unreserve(a, &made);
 	}
 	lock_release(&a->lock);
 	if (!run.base)
@@ -209,6 +235,7 @@ struct arena_run ph__arenas_take_at(struct arenas *a, size_t nbytes,
 				    uintptr_t base)
 {
 	struct arena_run run = {0, nbytes};
+	struct addr_range made = {0, 0};
 
 	if (base + nbytes < base)
 		return run;
@@ -223,10 +250,12 @@ struct arena_run ph__arenas_take_at(struct arenas *a, size_t nbytes,
 		if (!has_run_at(&a->fresh, nbytes, base))
 			missing = missing_at(a, nbytes, base);
 		if (missing != 0)
-			(void)reserve_more(a, missing);
+			(void)reserve_more(a, missing, &made);
 		if (has_run_at(&a->fresh, nbytes, base) &&
 		    take_fresh(a, base, nbytes) == 0)
 			run.base = base;
+		else if (nbytes > ARENA_LARGEST_BYTES)
+			unreserve(a, &made);
 	}
 	lock_release(&a->lock);
 	return run;

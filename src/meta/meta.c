@@ -43,7 +43,8 @@
  * call, outside the lock.
  *
  * Failure.  A step works on a copy of the window and stores it at the end; a
- * new reservation whose pages cannot be made ready is unmapped.  The bytes a
+ * new reservation whose pages cannot be made ready is unmapped, at the latest
+ * before the next is made.  The bytes a
  * failed `use` left prepared are remembered, since no call takes that back.
  *
  * Rejected: splitting and merging of free blocks (metadata has few sizes, and
@@ -319,6 +320,20 @@ static uintptr_t reserve_region(struct meta *m, size_t need, size_t *nbytes)
 	return (uintptr_t)p;
 }
 
+/*
+ * Unmaps the reservation that could not be used.  False while the system
+ * refuses that too: no other is made before it is gone, so that none is lost.
+ */
+static bool drop_stray(struct meta *m) PH_REQUIRES(m->lock)
+{
+	if (m->stray_nbytes != 0 &&
+	    m->os->unmap(m->os_ctx, (void *)m->stray_base, m->stray_nbytes) !=
+		    0)
+		return false;
+	m->stray_nbytes = 0;
+	return true;
+}
+
 /* Cuts a block from a new reservation; 0 when the system refuses. */
 static uintptr_t carve_region(struct meta *m, size_t size, size_t align)
 	PH_REQUIRES(m->lock)
@@ -330,6 +345,8 @@ static uintptr_t carve_region(struct meta *m, size_t size, size_t align)
 	uintptr_t base, gap, at;
 	bool extends;
 
+	if (!drop_stray(m))
+		return 0;
 	base = reserve_region(m, META_RECORD_BYTES + align + size, &nbytes);
 	if (base == 0)
 		return 0;
@@ -344,8 +361,9 @@ static uintptr_t carve_region(struct meta *m, size_t size, size_t align)
 	if (window_make_ready(m, &w) != 0) {
 		if (extends)
 			window_keep_prepared(m, &w);
-		/* Should this fail, the address space is lost, no more. */
-		(void)m->os->unmap(m->os_ctx, (void *)base, nbytes);
+		m->stray_base = base;
+		m->stray_nbytes = nbytes;
+		(void)drop_stray(m);
 		return 0;
 	}
 	record->next = m->regions;
@@ -528,12 +546,13 @@ void ph__meta_destroy(struct meta *m) PH_NO_THREAD_SAFETY
 	struct meta_region *region = m->regions;
 	int saved = errno;
 
+	/* There is nobody left to tell, should it fail; here and below. */
+	(void)drop_stray(m);
 	while (region != NULL) {
 		uintptr_t base = region->base;
 		size_t nbytes = region->nbytes;
 
 		region = region->next;
-		/* There is nobody left to tell, should it fail. */
 		(void)m->os->unmap(m->os_ctx, (void *)base, nbytes);
 	}
 	ph__meta_init(m, m->os, m->os_ctx);

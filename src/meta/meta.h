@@ -59,6 +59,8 @@ struct meta {
 	struct meta_window window;
 	size_t next_reserve; /* bytes, next reservation */
 	/* Every reservation, newest first. */
+	uintptr_t stray_base; /* a reservation still to be unmapped ... */
+	size_t stray_nbytes;  /* ... and its size; 0: none */
 	struct meta_region *regions;
 	struct meta_free *bins[META_NUM_BINS];
 

@@ -12,10 +12,11 @@
  *	                                             v     MADV_DONTNEED
  *	                                        resident -----+
  *
- * Reservations are MAP_NORESERVE and inaccessible, so they count against
- * nothing but the limit of address space (ulimit -v) and the number of
- * mappings.  Committing asks the kernel for a promise of memory only where
- * overcommitting is switched off; that is where ENOMEM surfaces.
+ * Reservations are inaccessible, so they count against nothing but the limit of
+ * address space (ulimit -v) and the number of mappings.  Committing asks the
+ * kernel for a promise of memory (there is no MAP_NORESERVE): that is where
+ * ENOMEM surfaces, for everything where overcommitting is switched off, and for
+ * more than the machine has at once where it is left to a heuristic.
  *
  * Memory calls go straight to the kernel: programs interpose mmap and munmap,
  * some of them with code that allocates, and a malloc must not depend on what
@@ -141,8 +142,7 @@ static int linux_unmap(void *ctx, void *addr, size_t nbytes)
 static void *map_reserved(void *addr, size_t nbytes, int fixed_flag)
 {
 	void *p = os_mmap(addr, nbytes, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				  fixed_flag);
+			  MAP_PRIVATE | MAP_ANONYMOUS | fixed_flag);
 
 	return p == MAP_FAILED ? NULL : p;
 }
