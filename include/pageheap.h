@@ -441,8 +441,8 @@ PH_API struct ph_sweep ph_heap_sweep(struct ph_heap *heap);
  *         page is not broken.
  *
  * Thread-safe; the system calls are made without holding the heap's lock, and
- * the pages in flight are not available meanwhile.  Empties the page caches
- * first, not the magazines (ph_heap_flush()).
+ * the pages in flight are not available meanwhile.  Objects in magazines keep
+ * their pages: ph_heap_flush() first gives those back too.
  */
 PH_API size_t ph_scavenge(struct ph_heap *heap, size_t nbytes);
 

@@ -136,11 +136,12 @@ size_t ph__heap_scavenge(struct ph_heap *heap, size_t nbytes,
 
 void ph__heap_scavenge_after_growth(struct ph_heap *heap, size_t grown_nbytes)
 {
-	const struct ph_gauges *g = heap->gauges;
+	const struct ph_gauges *g;
 	uint64_t retained, goal, over = 0;
 	int saved = errno;
 
 	heap_lock(heap);
+	g = heap->gauges; /* under the lock: they may move */
 	end_generation_if_due(heap);
 	retained = g->in_use_bytes + g->free_bytes;
 	goal = g->peak_in_use_bytes + g->peak_in_use_bytes / RETAIN_SHARE;

@@ -364,23 +364,6 @@ void ph__thread_flush_stopped(struct ph_heap *heap)
 	trim_centrals(o);
 }
 
-void ph__thread_flush_own(struct ph_heap *heap)
-{
-	struct thread *th = ph__thread_state.thread;
-	struct thread_entry *e;
-
-	if (!th || !th->capacity)
-		return;
-	e = entry_of(th, heap->id);
-	if (e->heap_id != heap->id)
-		return;
-	thread_enter(&ph__thread_state);
-	/* Nobody takes a cache whose owner is busy, or busy comes first. */
-	if (thread_current(&ph__thread_state, heap) == e->cache)
-		ph__tcache_flush(e->cache);
-	thread_leave(&ph__thread_state);
-}
-
 void ph__thread_count_cached(struct objects *o,
 			     uint64_t nobjects[PH_NUM_CLASSES])
 {

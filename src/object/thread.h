@@ -113,9 +113,6 @@ static inline void thread_leave(struct thread_state *t)
  */
 PH_MUST_USE bool ph__thread_attach(struct ph_heap *heap);
 
-/* Empties the calling thread's cache of the heap, if there is one. */
-void ph__thread_flush_own(struct ph_heap *heap);
-
 /* Empties every thread's cache of the heap; see ph_heap_flush(). */
 void ph__thread_flush_all(struct ph_heap *heap);
 
